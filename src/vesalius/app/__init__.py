@@ -1,0 +1,1 @@
+"""Floor 5: settings, wiring, lifecycle. The only place that knows everything."""

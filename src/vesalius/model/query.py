@@ -1,0 +1,110 @@
+"""A question to the archive, whatever edge it came through: C-FIND, QIDO-RS, the command line.
+
+The edge decodes an identifier to `Values` and calls `model/query_parser.parse`; the index answers it
+(`ports/index.py`). Matching kinds: PS3.4 C.2.2.2.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from vesalius.model.entities import Level, Values
+
+
+class Root(enum.Enum):
+    """Information models of PS3.4 C.3."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+    PATIENT_STUDY_ONLY = "patient-study-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What extended negotiation (PS3.4 C.5.1.1) or the request granted."""
+
+    relational: bool = False
+    combined_datetime: bool = False
+    fuzzy_names: bool = False
+    timezone_adjustment: bool = False
+    empty_value_matching: bool = False
+    multiple_value_matching: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Single value or list of UID matching: any of these, exactly (names and LO by the VR's rules)."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """`*` any run of characters, `?` any one character (PS3.4 C.2.2.2.4); one of several patterns."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Inclusive; an open end is None. Normalized so that plain string comparison is right."""
+
+    low: str | None
+    high: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DateTimeRange:
+    """A date range and a time range read as one span of time (combined date-time matching)."""
+
+    date_tag: int
+    time_tag: int
+    low: str | None  # "YYYYMMDDHHMMSS.FFFFFF"
+    high: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IsEmpty:
+    """Empty value matching (PS3.4 C.2.2.2.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundsLike:
+    """Fuzzy semantic matching of person names: each word's phonetic code must occur (PS3.4 C.2.2.2.1.1)."""
+
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMatches:
+    """Sequence matching: one item of the sequence matches all of these (PS3.4 C.2.2.2.6)."""
+
+    conditions: tuple[tuple[int, Condition], ...]
+
+
+Condition: TypeAlias = OneOf | Wildcard | Range | DateTimeRange | IsEmpty | SoundsLike | ItemMatches
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed question. `conditions` and `returns` name only attributes that the index keeps."""
+
+    root: Root
+    level: Level
+    conditions: tuple[tuple[int, Condition], ...]  # (tag, condition), all must hold
+    returns: frozenset[int]  # tags to answer, universal keys included
+    unsupported: tuple[int, ...] = ()  # keys neither matched nor returned: FF01
+    options: Options = Options()
+    charset: tuple[str, ...] = ()  # Specific Character Set of the request
+    timezone: str = ""  # Timezone Offset From UTC of the request
+    limit: int | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer: the values of the returned attributes at the query's level and above."""
+
+    values: Values

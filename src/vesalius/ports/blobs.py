@@ -1,0 +1,132 @@
+"""The store of bytes: instances go in as they arrive and are durable after `sync`.
+
+Everything here blocks; callers on an event loop use a thread except for `BlobWriter.write`,
+which only copies to the page cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLabel:
+    """What stands in a member's name and pax header: enough to rebuild the index without Vesalius."""
+
+    study: str
+    series: str
+    sop_instance: str
+    sop_class: str
+    transfer_syntax: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMember:
+    """A member met while scanning a pack."""
+
+    member: Member
+    label: MemberLabel
+
+
+class BlobWriter(Protocol):
+    """One instance on its way into an open pack. Exactly one of `finish` and `abort` ends it."""
+
+    @property
+    def dataset_length(self) -> int:
+        """Bytes of data set written so far."""
+        ...
+
+    def sha256(self) -> str:
+        """Digest (hex) of the data set bytes written so far."""
+        ...
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append data set bytes. Raises `OutOfResources`, `VolumeReadOnly`, `LimitExceeded`."""
+        ...
+
+    def finish(self, label: MemberLabel) -> Member:
+        """Write the member header over its reserved place. Not durable until `BlobStore.sync`."""
+        ...
+
+    def abort(self) -> None:
+        """Take every byte back: nothing half-stored can ever be seen. Never raises."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Packs on some kind of storage."""
+
+    def begin(self, claim: Claim, provenance: Provenance) -> BlobWriter:
+        """Reserve a member in an open pack and write its preamble and file meta information.
+
+        Raises `OutOfResources` under the free-space watermark, `VolumeReadOnly` after a failed sync.
+        """
+        ...
+
+    def sync(self, members: Sequence[Member]) -> None:
+        """Make finished members durable: one data sync per pack, however many members.
+
+        After a failure the pack is suspect, the volume read-only, and `VolumeReadOnly` raised: none of
+        the members is acknowledged. A failed sync is never tried again.
+        """
+        ...
+
+    def discard(self, member: Member) -> None:
+        """Count a finished member that the index refused (a lost race) as dead bytes."""
+        ...
+
+    def read(self, member: Member, offset: int, length: int) -> bytes:
+        """Bytes of the data set, one positioned read. Falls back to a copy; raises `DamagedInstance`."""
+        ...
+
+    def read_verified(self, member: Member) -> bytes:
+        """The whole data set, its digest compared; from a copy if need be. Raises `DamagedInstance`."""
+        ...
+
+    def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """The data set in chunks after its digest has been compared, in bounded memory."""
+        ...
+
+    def check(self, member: Member, place: str | None = None) -> bool:
+        """Whether the member's bytes in `place` (None: the primary) still have their digest."""
+        ...
+
+    def repair(self, member: Member) -> bool:
+        """Rewrite a bad primary member from a good copy. False where there is none."""
+        ...
+
+    def scan(self, pack: str, from_offset: int = 0, *, verify: bool = False) -> Iterator[FoundMember]:
+        """The members of a pack in order, from the pack alone. With `verify`, stops before the first torn one."""
+        ...
+
+    def packs(self) -> list[PackInfo]:
+        """Every pack on the primary place, as the files tell it (`indexed_to` is 0)."""
+        ...
+
+    def recover(self, pack: str, from_offset: int) -> Iterator[FoundMember]:
+        """After a crash: the whole members from `from_offset` on; a torn tail is cut off.
+
+        Only for a pack that no living process holds; yields nothing for one that is held.
+        """
+        ...
+
+    def places(self) -> tuple[str, ...]:
+        """Names of the further places (`[[store.copies]]`)."""
+        ...
+
+    def copy(self, pack: str, place: str, from_offset: int, to_offset: int) -> CopyInfo:
+        """Bring a further place up to `to_offset` of a pack, durably."""
+        ...
+
+    def seal_idle(self, now: float) -> list[PackInfo]:
+        """Seal own packs that are full or idle; called by the worker from time to time."""
+        ...
+
+    def close(self) -> None:
+        """Close every open pack cleanly (they stay open packs and are taken up again)."""
+        ...
