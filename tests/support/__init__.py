@@ -1,0 +1,1 @@
+"""Helpers of the tests: the real server, real peers, real data."""
