@@ -1,0 +1,237 @@
+"""The group commit: one thread that makes instances durable, then known, then acknowledged.
+
+Theory. Bytes are in the page cache when a transfer ends; a promise needs them on the disk and in the
+index. One data sync makes everything durable that was written before it, and one transaction makes it all
+known, so whatever arrives while a batch is under way joins the next batch: the price of a sync is shared by
+all associations without a timer and without waiting for company. The order never changes: sync, index,
+answer (a blob without a row is harmless, a row without a blob is not).
+
+Equal UIDs. Before the sync the index is asked which UIDs it knows. The same UID with the same digest takes
+its bytes back and answers as a duplicate; within one batch the second waits for the fate of the first, for it
+may not be acknowledged before the first is durable. The same UID with other bytes is kept beside the first as
+a conflict copy, unless its source is one whose conflicts are refused. Two processes may still race between
+question and transaction: there the index decides, and the loser's bytes are counted as dead.
+
+Failures. A failed sync fails the whole batch. If the index is away, the members are durable but unknown and
+unacknowledged: they are counted as dead, and a recovery that finds them may index them without harm, since
+their senders will send the same again. A record that the index chokes on fails alone.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import structlog
+
+from vesalius.model.entities import Arrival, Member, PixelLayout, Provenance, Receipt, Record, Verdict
+from vesalius.model.errors import DuplicateRefused, IndexUnavailable, OutOfResources, VesaliusError
+from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
+from vesalius.ports.index import Index
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One whole and valid instance in an open pack, not yet durable."""
+
+    writer: BlobWriter
+    label: MemberLabel
+    record: Record
+    pixels: PixelLayout | None
+    refuse_conflicts: bool
+    future: Future[Receipt] = field(default_factory=Future)
+    member: Member | None = None
+    error: BaseException | None = None
+    verdict: Verdict = Verdict.STORED
+    # The instance of the same batch with the same UID whose fate this one shares.
+    leader: Pending | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """Who sent it."""
+        return self.label.provenance
+
+
+class Sealer:
+    """Owner of the committer thread. Thread-safe; the thread starts with the first submission."""
+
+    def __init__(self, blobs: BlobStore, index: Index, *, largest_batch: int = 256) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._largest_batch = largest_batch
+        self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, pending: Pending) -> None:
+        """Queue for the next batch; `pending.future` tells the outcome. Never raises."""
+        if self._thread is None or self._closed:
+            with self._lock:
+                if self._closed:
+                    pending.writer.abort()
+                    pending.future.set_exception(OutOfResources("the archive is shutting down"))
+                    return
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+                    self._thread.start()
+        self._queue.put(pending)
+
+    def close(self) -> None:
+        """Seal what is queued, then end the thread."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+        self._refuse_stragglers()
+
+    def _refuse_stragglers(self) -> None:
+        while not self._queue.empty():
+            late = self._queue.get()
+            if late is not None:
+                late.writer.abort()
+                late.future.set_exception(OutOfResources("the archive is shutting down"))
+
+    def _run(self) -> None:
+        waiting = self._queue
+        last = False
+        while not last:
+            item = waiting.get()
+            batch: list[Pending] = []
+            while True:
+                if item is None:
+                    last = True
+                    break
+                batch.append(item)
+                if len(batch) >= self._largest_batch:
+                    break
+                try:
+                    item = waiting.get_nowait()
+                except queue.Empty:
+                    break
+            if batch:
+                self._seal(batch)
+
+    def _seal(self, batch: list[Pending]) -> None:
+        started = time.perf_counter()
+        try:
+            self._commit(batch)
+        except Exception as error:
+            for pending in batch:
+                if pending.error is None:
+                    pending.error = error
+            if not isinstance(error, VesaliusError):
+                log.exception("seal-failed", instances=len(batch))
+        for pending in batch:
+            if pending.error is not None and pending.member is None and pending.leader is None:
+                pending.writer.abort()
+        for pending in batch:
+            _resolve(pending)
+        if log.is_enabled_for(10):
+            log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
+
+    def _commit(self, batch: list[Pending]) -> None:
+        to_keep = self._without_duplicates(batch)
+        sealed: list[Pending] = []
+        for pending in to_keep:
+            try:
+                pending.member = pending.writer.finish(pending.label)
+            except VesaliusError as error:
+                pending.error = error
+            else:
+                sealed.append(pending)
+        if not sealed:
+            return
+        self._blobs.sync([pending.member for pending in sealed if pending.member is not None])
+        self._make_known(sealed)
+
+    def _without_duplicates(self, batch: list[Pending]) -> list[Pending]:
+        """Those whose bytes must be kept; the others get their verdict, error or leader here."""
+        known = self._index.known([pending.label.sop_instance for pending in batch])
+        leaders: dict[str, list[tuple[str, Pending]]] = {}
+        keep = []
+        for pending in batch:
+            uid = pending.label.sop_instance
+            current = known.get(uid)
+            if current is None and len(batch) == 1:
+                return batch
+            digest = pending.writer.sha256()
+            if current is not None and current[0] == digest:
+                pending.verdict = Verdict.DUPLICATE
+                pending.leader = pending
+                pending.writer.abort()
+                continue
+            before = leaders.setdefault(uid, [])
+            twin = next((other for other_digest, other in before if other_digest == digest), None)
+            if twin is not None:
+                pending.verdict = Verdict.DUPLICATE
+                pending.leader = twin
+                pending.writer.abort()
+            elif pending.refuse_conflicts and (current is not None or before):
+                pending.error = DuplicateRefused(
+                    "another instance with this SOP Instance UID and other content is kept",
+                    hint="this source is set to have conflicts refused",
+                )
+            else:
+                before.append((digest, pending))
+                keep.append(pending)
+        return keep
+
+    def _make_known(self, sealed: list[Pending]) -> None:
+        try:
+            verdicts = self._index.ingest([_arrival(pending) for pending in sealed])
+        except IndexUnavailable as error:
+            self._give_up(sealed, error)
+        except Exception as error:
+            if len(sealed) == 1:
+                log.exception("index-refused", sop_instance=sealed[0].label.sop_instance)
+                self._give_up(sealed, error)
+                return
+            for pending in sealed:  # one bad record must not take the others with it
+                self._make_known([pending])
+        else:
+            for pending, verdict in zip(sealed, verdicts, strict=True):
+                pending.verdict = verdict
+                if verdict is Verdict.DUPLICATE and pending.member is not None:
+                    self._blobs.discard(pending.member)
+
+    def _give_up(self, sealed: list[Pending], error: Exception) -> None:
+        for pending in sealed:
+            pending.error = error
+            if pending.member is not None:
+                self._blobs.discard(pending.member)
+
+
+def _arrival(pending: Pending) -> Arrival:
+    label = pending.label
+    assert pending.member is not None  # noqa: S101  (narrowing only: `_commit` has just set it)
+    return Arrival(
+        record=pending.record,
+        member=pending.member,
+        provenance=label.provenance,
+        sop_class=label.sop_class,
+        sop_instance=label.sop_instance,
+        transfer_syntax=label.transfer_syntax,
+        pixels=pending.pixels,
+    )
+
+
+def _resolve(pending: Pending) -> None:
+    if pending.future.cancelled():
+        return
+    error = pending.error
+    if error is None and pending.leader is not None:
+        error = pending.leader.error
+    if error is not None:
+        pending.future.set_exception(error)
+    else:
+        pending.future.set_result(
+            Receipt(pending.verdict, pending.label.sop_instance, pending.label.study, pending.record.notes)
+        )
