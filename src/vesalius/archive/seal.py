@@ -19,6 +19,7 @@ their senders will send the same again. A record that the index chokes on fails 
 
 from __future__ import annotations
 
+import enum
 import queue
 import threading
 import time
@@ -27,12 +28,20 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from vesalius.model.entities import Arrival, Member, PixelLayout, Provenance, Receipt, Record, Verdict
+from vesalius.model.entities import Arrival, Member, PixelLayout, Receipt, Record, Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, OutOfResources, VesaliusError
 from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
 from vesalius.ports.index import Index
 
 log = structlog.get_logger()
+
+
+class State(enum.Enum):
+    """Who answers for the bytes of a pending instance."""
+
+    WRITTEN = "written"  # its writer, which can still take them back
+    FINISHED = "finished"  # the pack
+    DROPPED = "dropped"  # nobody: a duplicate, its bytes taken back
 
 
 @dataclass(slots=True, eq=False)
@@ -45,16 +54,11 @@ class Pending:
     pixels: PixelLayout | None
     refuse_conflicts: bool
     future: Future[Receipt] = field(default_factory=Future)
-    member: Member | None = None
+    state: State = State.WRITTEN
     error: BaseException | None = None
     verdict: Verdict = Verdict.STORED
-    # The instance of the same batch with the same UID whose fate this one shares.
+    # The instance of the same batch with the same bytes whose fate this one shares.
     leader: Pending | None = None
-
-    @property
-    def provenance(self) -> Provenance:
-        """Who sent it."""
-        return self.label.provenance
 
 
 class Sealer:
@@ -124,56 +128,49 @@ class Sealer:
         try:
             self._commit(batch)
         except Exception as error:
-            for pending in batch:
-                if pending.error is None:
-                    pending.error = error
             if not isinstance(error, VesaliusError):
                 log.exception("seal-failed", instances=len(batch))
+            for pending in batch:
+                if pending.error is None and pending.state is not State.DROPPED:
+                    pending.error = error
         for pending in batch:
-            if pending.error is not None and pending.member is None and pending.leader is None:
+            if pending.error is not None and pending.state is State.WRITTEN:
                 pending.writer.abort()
         for pending in batch:
             _resolve(pending)
-        if log.is_enabled_for(10):
-            log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
+        log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
 
     def _commit(self, batch: list[Pending]) -> None:
-        to_keep = self._without_duplicates(batch)
-        sealed: list[Pending] = []
-        for pending in to_keep:
+        sealed: list[tuple[Pending, Member]] = []
+        for pending in self._without_duplicates(batch):
             try:
-                pending.member = pending.writer.finish(pending.label)
+                sealed.append((pending, pending.writer.finish(pending.label)))
             except VesaliusError as error:
                 pending.error = error
             else:
-                sealed.append(pending)
-        if not sealed:
-            return
-        self._blobs.sync([pending.member for pending in sealed if pending.member is not None])
-        self._make_known(sealed)
+                pending.state = State.FINISHED
+        if sealed:
+            self._blobs.sync([member for _, member in sealed])
+            self._make_known(sealed)
 
     def _without_duplicates(self, batch: list[Pending]) -> list[Pending]:
         """Those whose bytes must be kept; the others get their verdict, error or leader here."""
         known = self._index.known([pending.label.sop_instance for pending in batch])
-        leaders: dict[str, list[tuple[str, Pending]]] = {}
+        if not known and len(batch) == 1:
+            return batch
+        first: dict[str, list[tuple[str, Pending]]] = {}
         keep = []
         for pending in batch:
             uid = pending.label.sop_instance
             current = known.get(uid)
-            if current is None and len(batch) == 1:
-                return batch
             digest = pending.writer.sha256()
             if current is not None and current[0] == digest:
-                pending.verdict = Verdict.DUPLICATE
-                pending.leader = pending
-                pending.writer.abort()
+                _drop(pending)
                 continue
-            before = leaders.setdefault(uid, [])
+            before = first.setdefault(uid, [])
             twin = next((other for other_digest, other in before if other_digest == digest), None)
             if twin is not None:
-                pending.verdict = Verdict.DUPLICATE
-                pending.leader = twin
-                pending.writer.abort()
+                _drop(pending, twin)
             elif pending.refuse_conflicts and (current is not None or before):
                 pending.error = DuplicateRefused(
                     "another instance with this SOP Instance UID and other content is kept",
@@ -184,37 +181,43 @@ class Sealer:
                 keep.append(pending)
         return keep
 
-    def _make_known(self, sealed: list[Pending]) -> None:
+    def _make_known(self, sealed: list[tuple[Pending, Member]]) -> None:
         try:
-            verdicts = self._index.ingest([_arrival(pending) for pending in sealed])
+            verdicts = self._index.ingest([_arrival(pending, member) for pending, member in sealed])
         except IndexUnavailable as error:
             self._give_up(sealed, error)
         except Exception as error:
             if len(sealed) == 1:
-                log.exception("index-refused", sop_instance=sealed[0].label.sop_instance)
+                log.exception("index-refused", sop_instance=sealed[0][0].label.sop_instance)
                 self._give_up(sealed, error)
                 return
-            for pending in sealed:  # one bad record must not take the others with it
-                self._make_known([pending])
+            for one in sealed:  # one bad record must not take the others with it
+                self._make_known([one])
         else:
-            for pending, verdict in zip(sealed, verdicts, strict=True):
+            for (pending, member), verdict in zip(sealed, verdicts, strict=True):
                 pending.verdict = verdict
-                if verdict is Verdict.DUPLICATE and pending.member is not None:
-                    self._blobs.discard(pending.member)
+                if verdict is Verdict.DUPLICATE:
+                    self._blobs.discard(member)
 
-    def _give_up(self, sealed: list[Pending], error: Exception) -> None:
-        for pending in sealed:
+    def _give_up(self, sealed: list[tuple[Pending, Member]], error: Exception) -> None:
+        for pending, member in sealed:
             pending.error = error
-            if pending.member is not None:
-                self._blobs.discard(pending.member)
+            self._blobs.discard(member)
 
 
-def _arrival(pending: Pending) -> Arrival:
+def _drop(pending: Pending, leader: Pending | None = None) -> None:
+    """A duplicate, of what is known already or of `leader`: take its bytes back."""
+    pending.verdict = Verdict.DUPLICATE
+    pending.state = State.DROPPED
+    pending.leader = leader
+    pending.writer.abort()
+
+
+def _arrival(pending: Pending, member: Member) -> Arrival:
     label = pending.label
-    assert pending.member is not None  # noqa: S101  (narrowing only: `_commit` has just set it)
     return Arrival(
         record=pending.record,
-        member=pending.member,
+        member=member,
         provenance=label.provenance,
         sop_class=label.sop_class,
         sop_instance=label.sop_instance,
