@@ -128,8 +128,8 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     allow_unknown_on_loopback: Annotated[
         bool,
         setting(
-            "Callers on this machine that are not configured as peers may store, query and retrieve.",
-            why="On: the first steps work. From any other address an unknown caller is refused (RJ 1/1/3).",
+            "Where the port listens on loopback alone, callers that are no peers may store, query and retrieve.",
+            why="On: the first steps work. On any other address an unknown caller is refused (RJ 1/1/3).",
         ),
     ] = True
     grace: Annotated[
