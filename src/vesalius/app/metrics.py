@@ -173,5 +173,5 @@ def render(gauges: Sequence[tuple[str, str, Sequence[tuple[dict[str, str], float
 
     registry = CollectorRegistry(auto_describe=False)
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(_Gauges())  # type: ignore[arg-type]
+    registry.register(_Gauges())
     return generate_latest(registry)
