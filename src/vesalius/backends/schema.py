@@ -60,7 +60,7 @@ def _ref(name: str, target: str, **options: Any) -> sa.Column[int]:
 
 
 def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, TEXT, nullable=False, server_default="")
+    return sa.Column(name, TEXT, nullable=False)
 
 
 def _count(name: str) -> sa.Column[int]:

@@ -1,0 +1,168 @@
+"""A database as the index sees it: transactions in, results out, one kind of failure.
+
+Theory. Everything in the database of the index is either told again by the packs (patients, studies,
+series, instances, the outbox rows of their arrival) or exists only here (peers, states of packs and
+copies). A transaction therefore says which it is: `durable=False` may be lost by a power cut, because
+`archive/reindex.recover` replays the tail of each pack; `durable=True` may not. On SQLite that is
+`synchronous` NORMAL against FULL in WAL mode; neither ever loses a commit when only the process dies.
+PostgreSQL commits durably always, because its server can crash without this process noticing.
+
+There are two ways in. `read` and `write` hand a SQLAlchemy connection to a function: clear, portable,
+for everything but the hot path. `transaction` hands a `Transaction`, the thinnest common face of the
+two drivers, to the ingest path, where SQLAlchemy's cost per statement would be most of the time.
+A function handed in may be run twice when a connection turns out to be dead, so it must not have
+effects outside the database before it returns.
+
+Whatever goes wrong below is `IndexUnavailable`, whose message names the kind of failure and never a
+value: drivers put rows into their messages, and rows are patient data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import asyncpg
+import pysqlite3
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from vesalius.model.errors import IndexUnavailable, SettingsError
+
+T = TypeVar("T")
+Row: TypeAlias = "tuple[Any, ...]"
+
+_FAILURES = (sa_exc.SQLAlchemyError, pysqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+class Transaction(Protocol):
+    """One transaction through the bare driver. Parameters stand as `?`."""
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Row]:
+        """All rows of one statement."""
+        ...
+
+    def rows_in(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """All rows of one statement whose text has `IN (?)` once, for any number of values of one type."""
+        ...
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """One statement without an answer."""
+        ...
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """One statement for each of the rows."""
+        ...
+
+    def insert(
+        self, table: sa.Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], key: Sequence[str]
+    ) -> list[int | None]:
+        """Insert rows that differ in `key`; answers their ids in order, None where a unique key was taken already."""
+        ...
+
+
+class Database(Protocol):
+    """An open database, shared by all threads of one process. Open it after a fork, never before."""
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]:
+        """Which database this is."""
+        ...
+
+    def read(self, fn: Callable[[sa.Connection], T]) -> T:
+        """Run `fn` in a read transaction: one consistent view. Raises `IndexUnavailable`."""
+        ...
+
+    def write(self, fn: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
+        """Run `fn` in a write transaction. Raises `IndexUnavailable`."""
+        ...
+
+    def transaction(self, fn: Callable[[Transaction], T], *, durable: bool) -> T:
+        """Run `fn` in a write transaction through the bare driver. Raises `IndexUnavailable`."""
+        ...
+
+    def lookup(self, fn: Callable[[Transaction], T]) -> T:
+        """Run `fn`, which only reads, through the bare driver. Raises `IndexUnavailable`."""
+        ...
+
+    def optimise(self) -> None:
+        """Refresh the planner's statistics and check-point. Raises `IndexUnavailable`."""
+        ...
+
+    def close(self) -> None:
+        """Release connections and threads."""
+        ...
+
+
+def open_database(url: str, *, migrate: bool = True) -> Database:
+    """Open `sqlite:///PATH` or `postgresql://...` and bring its schema up to this code's.
+
+    Any number of processes may do so at once. Raises `SettingsError` for another kind of URL or for a
+    database that a newer Vesalius made, `IndexUnavailable` when it cannot be reached.
+    """
+    scheme, _, rest = url.partition(":")
+    database: Database
+    if scheme == "sqlite":
+        from vesalius.backends.database_sqlite import SqliteDatabase
+
+        path = rest.removeprefix("///")
+        if not rest.startswith("///") or not path or path == ":memory:":
+            raise SettingsError(
+                "database: a SQLite URL must name a file", hint="write sqlite:///relative or sqlite:////absolute/path"
+            )
+        database = SqliteDatabase(path)
+    elif scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
+        from vesalius.backends.database_postgres import PostgresDatabase
+
+        database = PostgresDatabase("postgresql+asyncpg:" + rest)
+    else:
+        raise SettingsError(
+            f"database: no support for {scheme!r}", hint="write sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+        )
+    if migrate:
+        from vesalius.backends.migrations import migrate as bring_up
+
+        try:
+            bring_up(database)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+@contextmanager
+def failures_translated() -> Iterator[None]:
+    """Turn every failure of a driver into `IndexUnavailable`, without the values that drivers print."""
+    try:
+        yield
+    except _FAILURES as error:
+        # `from None`: the chain would carry statements with their parameters into a log.
+        raise unavailable(error) from None
+
+
+def unavailable(error: BaseException) -> IndexUnavailable:
+    """The one error of a database, saying what kind of failure it was."""
+    origin = getattr(error, "orig", None) or error
+    code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
+    code = code or getattr(origin, "strerror", None)
+    kind = type(origin).__name__ + (f" ({code})" if code else "")
+    return IndexUnavailable(
+        f"the index database failed: {kind}",
+        hint="look whether the database server runs, and whether its disk is full or read-only",
+    )
+
+
+def numbered(sql: str) -> str:
+    """`?` placeholders as PostgreSQL numbers them: `$1`, `$2`, ..."""
+    parts = sql.split("?")
+    return "".join(f"{part}${number}" for number, part in enumerate(parts[:-1], 1)) + parts[-1]
+
+
+_IN_ONE = re.compile(r"\bIN \(\?\)")
+
+
+def in_list(sql: str, replacement: str) -> str:
+    """The statement with its single `IN (?)` replaced by the dialect's way to compare with a list."""
+    return _IN_ONE.sub(lambda _: replacement, sql, count=1)

@@ -1,0 +1,123 @@
+"""A private PostgreSQL server for tests, from Debian's binaries: temporary directory, own socket, free port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_START_TIMEOUT_S = "60"
+
+
+def binaries() -> Path | None:
+    """The newest installed PostgreSQL server's programs."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return max(found, key=lambda path: int(path.parent.name.split(".")[0]), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running cluster."""
+
+    programs: Path
+    home: Path  # holds the cluster and the socket
+    port: int
+
+    @property
+    def _data(self) -> Path:
+        return self.home / "data"
+
+    def url(self, database: str = "postgres") -> str:
+        """A URL that Vesalius takes as its `database` setting."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create(self, name: str) -> str:
+        """A new empty database; answers its URL."""
+        self._sql(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def restart(self, mode: str = "immediate") -> None:
+        """Stop at once, as a crash does, and start again."""
+        self._ctl("restart", "-m", mode)
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._ctl("stop", "-m", mode)
+
+    def start(self) -> None:
+        self._ctl("start")
+
+    def _ctl(self, action: str, *more: str) -> None:
+        command = [self.programs / "pg_ctl", action, "-D", self._data, "-w", "-t", _START_TIMEOUT_S, "-s", *more]
+        _as_postgres([*command, "-l", self.home / "log"])
+
+    def _sql(self, statement: str) -> None:
+        _as_postgres(
+            [self.programs / "psql", "-h", self.home, "-p", str(self.port), "-U", "postgres", "-qc", statement]
+        )
+
+
+def start_server() -> PostgresServer:
+    """Make a cluster and start it, with fsync as in earnest. The caller calls `stop_server`."""
+    programs = binaries()
+    if programs is None:
+        raise FileNotFoundError("no PostgreSQL server in /usr/lib/postgresql/*/bin (Debian: apt install postgresql)")
+    home = Path(tempfile.mkdtemp(prefix="vesalius-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(home, *_owner())
+    _as_postgres(
+        [programs / "initdb", "-D", home / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (home / "data" / "postgresql.conf").open("a") as conf:
+        conf.write(
+            f"listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{home}'\n"
+            "fsync = on\nsynchronous_commit = on\nmax_connections = 200\nshared_buffers = 128MB\n"
+        )
+    server = PostgresServer(programs, home, port)
+    server.start()
+    return server
+
+
+def stop_server(server: PostgresServer) -> None:
+    """End the server and leave nothing behind."""
+    try:
+        server.stop()
+    except subprocess.CalledProcessError:
+        pass
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for the whole run; each test makes databases of its own in it."""
+    if binaries() is None:
+        pytest.skip("needs PostgreSQL's server programs in /usr/lib/postgresql/*/bin (Debian: apt install postgresql)")
+    server = start_server()
+    yield server
+    stop_server(server)
+
+
+def _owner() -> tuple[str, str]:
+    user = pwd.getpwnam("postgres")
+    return user.pw_name, "postgres"
+
+
+def _as_postgres(command: list[str | Path]) -> None:
+    # The server refuses to run as root.
+    words = [str(word) for word in command]
+    if os.geteuid() == 0:
+        words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *words]
+    subprocess.run(words, check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
