@@ -340,7 +340,7 @@ SEQUENCES: dict[int, tuple[int, ...]] = {
     0x00400008: _CODE,
     0x0040A043: _CODE,
     0x0040A370: (0x0020000D, 0x00080050, 0x00401001, 0x00402016, 0x00402017, 0x00321060, 0x00321064),
-    0x0040A504: (0x00080105, 0x0040DB00, 0x0040DB06),
+    0x0040A504: (0x00080105, 0x0040DB00),
 }
 
 # A date and the time that belongs to it: combined date-time matching (PS3.4 C.2.2.2.5.3).
@@ -353,4 +353,28 @@ DATE_TIME_PAIRS: dict[int, int] = {
     0x00400244: 0x00400245,
     0x00400250: 0x00400251,
     0x00700082: 0x00700083,
+}
+
+# VRs of what is kept inside sequences (PS3.6) and is no row above.
+NESTED_VR: dict[int, str] = {
+    0x00080100: "SH",
+    0x00080102: "SH",
+    0x00080103: "SH",
+    0x00080104: "LO",
+    0x00080105: "CS",
+    0x00081150: "UI",
+    0x00081155: "UI",
+    0x00321060: "LO",
+    0x00400007: "LO",
+    0x00400008: "SQ",
+    0x00400009: "SH",
+    0x00400031: "UT",
+    0x00400032: "UT",
+    0x00400033: "CS",
+    0x00401001: "SH",
+    0x00401002: "LO",
+    0x00402016: "LO",
+    0x00402017: "LO",
+    0x0040DB00: "CS",
+    **{row.tag: row.vr for row in ATTRIBUTES},
 }

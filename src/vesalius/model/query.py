@@ -101,6 +101,8 @@ class Query:
     timezone: str = ""  # Timezone Offset From UTC of the request
     limit: int | None = None
     offset: int = 0
+    # (sequence, keys asked for in its items); a sequence not named here is answered whole.
+    item_returns: tuple[tuple[int, frozenset[int]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
