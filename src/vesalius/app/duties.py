@@ -1,0 +1,124 @@
+"""What a running service does besides answering: each duty on its own interval, none that an association waits for.
+
+In each DIMSE worker a thread seals its own full or idle packs and tells the notice board if its volume turned
+read-only. In the work process: packs are copied to the further places, packs that no process holds any more (a command
+line import that ended, a worker that died) are taken up, and the planner's statistics are refreshed.
+A duty that fails is logged once a change and tried again at its next turn: no failure here ends a process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from vesalius.app.board import Board
+from vesalius.app.wiring import Archive
+from vesalius.model.errors import VesaliusError
+
+log = structlog.get_logger()
+
+SEAL_INTERVAL = 5.0
+ORPHANS_INTERVAL = 300.0
+OPTIMISE_INTERVAL = 900.0
+
+
+@dataclass(slots=True)
+class Duty:
+    """Something done every `interval` seconds."""
+
+    name: str
+    interval: float
+    act: Callable[[], None]
+    due: float = 0.0
+    failing: str = ""
+
+    def run(self, now: float) -> None:
+        """Do it if it is due. Never raises."""
+        if now < self.due:
+            return
+        try:
+            self.act()
+        except VesaliusError as error:
+            self._failed(error.message)
+        except Exception as error:
+            if not self.failing:
+                log.exception("duty-failed", duty=self.name)
+            self._failed(type(error).__name__)
+        else:
+            if self.failing:
+                log.info("duty-works-again", duty=self.name)
+            self.failing = ""
+        self.due = time.monotonic() + self.interval
+
+    def _failed(self, reason: str) -> None:
+        if reason != self.failing:
+            log.warning("duty-failing", duty=self.name, reason=reason)
+        self.failing = reason
+
+
+class WorkerDuties:
+    """The thread beside the event loop of a DIMSE worker."""
+
+    def __init__(self, archive: Archive, board: Board, row: int) -> None:
+        self._archive = archive
+        self._board = board
+        self._row = row
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="duties", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first turn comes after one interval."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        seal = Duty("seal", 0.0, self._seal)
+        while not self._stop.wait(SEAL_INTERVAL):
+            seal.run(time.monotonic())
+
+    def _seal(self) -> None:
+        self._board.set_read_only(self._row, bool(getattr(self._archive.blobs, "read_only", False)))
+        for pack in self._archive.blobs.seal_idle(time.time()):
+            self._archive.index.save_pack(pack)
+            log.info("pack-sealed", pack=pack.name, members=pack.members, bytes=pack.size)
+
+
+class HouseDuties:
+    """The duties of the work process."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        now = time.monotonic()
+        self._duties = [
+            Duty("copy", archive.settings.store.copy_interval, self._copy),
+            Duty("orphans", ORPHANS_INTERVAL, self._orphans, due=now + ORPHANS_INTERVAL),
+            Duty("optimise", OPTIMISE_INTERVAL, archive.index.optimise, due=now + OPTIMISE_INTERVAL),
+        ]
+
+    def run_due(self, now: float, stopping: Callable[[], bool]) -> None:
+        """One turn of whatever is due."""
+        for duty in self._duties:
+            if stopping():
+                return
+            duty.run(now)
+
+    def _copy(self) -> None:
+        from vesalius.archive.copies import copy_all
+
+        if self._archive.blobs.places():
+            copy_all(self._archive.blobs, self._archive.index)
+
+    def _orphans(self) -> None:
+        from vesalius.archive.reindex import recover
+
+        recover(self._archive.blobs, self._archive.index, log)
+        for pack in self._archive.blobs.seal_idle(time.time()):
+            self._archive.index.save_pack(pack)

@@ -1,0 +1,197 @@
+"""Is the service well? The answers behind `/ready`, `/metrics` and the page, for the web process.
+
+`/ready` says yes only if an instance sent now would be stored: a worker takes it, the index answers, the volume has
+room and is writable. What costs (counting rows, listing packs) is remembered for a moment, so that no scraper
+can make the archive slow.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from vesalius import __version__
+from vesalius.app import metrics
+from vesalius.app.board import Board, State
+from vesalius.app.checks import Listeners
+from vesalius.app.wiring import Archive, packs_folder
+from vesalius.model.entities import Totals
+from vesalius.model.errors import VesaliusError
+from vesalius.web.routes import Facts, Place
+
+T = TypeVar("T")
+Rows = Sequence[tuple[dict[str, str], float]]
+
+PING_TIMEOUT = 2.0
+READY_AGE = 0.5
+COUNTS_AGE = 10.0
+
+
+@dataclass(slots=True)
+class _Remembered(Generic[T]):
+    """A value that is computed again when it is older than `age` seconds; by one thread at a time."""
+
+    make: Callable[[], T]
+    age: float
+    _value: T | None = None
+    _at: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self) -> T:
+        with self._lock:
+            if self._value is None or time.monotonic() - self._at > self.age:
+                self._value = self.make()
+                self._at = time.monotonic()
+            return self._value
+
+
+class ArchiveSite:
+    """`web.routes.Site` over the archive and the notice board."""
+
+    def __init__(self, archive: Archive, board: Board, listeners: Listeners) -> None:
+        self._archive = archive
+        self._board = board
+        self._listeners = listeners
+        self._started = time.monotonic()
+        self._packs = packs_folder(archive.settings)
+        self._pinger = ThreadPoolExecutor(1, "ping")
+        self._problems = _Remembered(self._find_problems, READY_AGE)
+        self._totals = _Remembered(archive.index.totals, COUNTS_AGE)
+        self._lags = _Remembered(self._find_lags, COUNTS_AGE)
+
+    def problems(self) -> list[str]:
+        """See `web.routes.Site`."""
+        return self._problems.get()
+
+    def _find_problems(self) -> list[str]:
+        rows = self._board.rows()
+        dimse = [row for row in rows if row.kind == "dimse"]
+        ready = sum(row.state is State.READY for row in dimse)
+        found = []
+        if any(row.state is State.STOPPING for row in rows):
+            found.append("shutting down")
+        elif ready < len(dimse):
+            found.append(f"workers: {len(dimse) - ready} of {len(dimse)} DIMSE workers are not ready")
+        if any(row.read_only for row in dimse):
+            found.append("volume: read-only after a failed write; see the log, then restart")
+        ping = self._pinger.submit(self._archive.index.ping)
+        try:
+            ping.result(PING_TIMEOUT)
+        except FutureTimeout:
+            found.append(f"index: no answer within {PING_TIMEOUT:g} s")
+        except VesaliusError as error:
+            found.append(f"index: {error.message}")
+        found += self._volume_problems()
+        return found
+
+    def _volume_problems(self) -> list[str]:
+        try:
+            free = shutil.disk_usage(self._packs).free
+        except OSError as error:
+            return [f"volume: {error.strerror}"]
+        if not os.access(self._packs, os.W_OK) or os.statvfs(self._packs).f_flag & os.ST_RDONLY:
+            return ["volume: not writable"]
+        watermark = self._archive.settings.store.watermark
+        if free < watermark:
+            return [f"volume: {free >> 20} MiB free, under store.watermark ({watermark >> 20} MiB)"]
+        return []
+
+    def _find_lags(self) -> dict[str, int]:
+        """Bytes of packs that each further place still lacks."""
+        sizes = {pack.name: pack.size for pack in self._archive.blobs.packs()}
+        lags = {}
+        for place in self._archive.blobs.places():
+            there = {copy.pack: copy.copied_to for copy in self._archive.index.copies(place)}
+            lags[place] = sum(max(0, size - there.get(name, 0)) for name, size in sizes.items())
+        return lags
+
+    def metrics(self) -> bytes:
+        """See `web.routes.Site`."""
+        gauges: list[tuple[str, str, Rows]] = []
+        rows = self._board.rows()
+        gauges.append(
+            (
+                "vesalius_process_up",
+                "1 where the process is ready.",
+                [({"kind": r.kind, "number": str(r.number)}, float(r.state is State.READY)) for r in rows],
+            )
+        )
+        gauges.append(
+            (
+                "vesalius_process_restarts",
+                "Restarts since the service began.",
+                [({"kind": r.kind, "number": str(r.number)}, float(r.restarts)) for r in rows],
+            )
+        )
+        gauges.append(("vesalius_ready", "1 where /ready says 200.", [({}, float(not self.problems()))]))
+        try:
+            usage = shutil.disk_usage(self._packs)
+            gauges.append(("vesalius_store_free_bytes", "Free space of the packs' volume.", [({}, float(usage.free))]))
+            gauges += self._counts()
+        except (OSError, VesaliusError):
+            pass  # a scrape still gets what is known; vesalius_ready tells the rest
+        return metrics.render(gauges)
+
+    def _counts(self) -> list[tuple[str, str, Rows]]:
+        totals = self._totals.get()
+        packs: dict[str, int] = {}
+        for pack in self._archive.blobs.packs():
+            packs[pack.state] = packs.get(pack.state, 0) + 1
+        kinds = ("patients", "studies", "series", "instances", "conflicts", "notes")
+        return [
+            ("vesalius_stored", "Rows of the index.", [({"of": kind}, float(getattr(totals, kind))) for kind in kinds]),
+            ("vesalius_stored_bytes", "Data set bytes stored.", [({}, float(totals.bytes))]),
+            ("vesalius_packs", "Packs by state.", [({"state": state}, float(n)) for state, n in sorted(packs.items())]),
+            (
+                "vesalius_copy_lag_bytes",
+                "Bytes that a further place still lacks.",
+                [({"place": place}, float(lag)) for place, lag in self._lags.get().items()],
+            ),
+        ]
+
+    def facts(self) -> Facts:
+        """See `web.routes.Site`."""
+        settings = self._archive.settings
+        problems = self.problems()
+        try:
+            totals, lags = self._totals.get(), self._lags.get()
+        except VesaliusError:
+            totals, lags = Totals(), {}
+        dimse = [row for row in self._board.rows() if row.kind == "dimse"]
+        plain = next(one for one in self._listeners.dimse if not one.tls)
+        title = settings.server.ae_title
+        there = f"{plain.host} {plain.port}"
+        return Facts(
+            version=__version__,
+            ae_title=title,
+            listeners=tuple(
+                f"{title}@{one.host}:{one.port}{' (TLS)' if one.tls else ''}" for one in self._listeners.dimse
+            ),
+            store_commands=(
+                f"echoscu -aec {title} {there}",
+                f"storescu -aec {title} {there} *.dcm",
+                f"findscu -aec {title} -S -k QueryRetrieveLevel=STUDY -k PatientName -k StudyDate {there}",
+                "vesalius find --level study",
+            ),
+            workers=(sum(row.state is State.READY for row in dimse), len(dimse)),
+            index="PostgreSQL" if settings.database.startswith("postgres") else "SQLite",
+            patients=totals.patients,
+            studies=totals.studies,
+            series=totals.series,
+            instances=totals.instances,
+            bytes=totals.bytes,
+            free_bytes=shutil.disk_usage(self._packs).free,
+            modalities=tuple(sorted(totals.by_modality.items())),
+            conflicts=totals.conflicts,
+            notes=totals.notes,
+            places=tuple(Place(name, lag) for name, lag in lags.items()),
+            problems=tuple(problems),
+            up_seconds=int(time.monotonic() - self._started),
+        )

@@ -1,0 +1,231 @@
+"""Every object of one process, built once and by hand: the only place that knows which back end is behind a port.
+
+`build` is for one process and after its last fork: databases and packs hold threads and locks. Nothing here
+decides anything; it turns settings into the arguments of the parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vesalius.app.settings import PeerSettings, Settings
+from vesalius.model.entities import Peer
+from vesalius.model.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vesalius.app.metrics import Metrics
+    from vesalius.archive.ingest import Ingest
+    from vesalius.archive.retrieve import Retrieve
+    from vesalius.archive.search import Search
+    from vesalius.dimse.services import DimseSettings, Services
+    from vesalius.ports.blobs import BlobStore
+    from vesalius.ports.index import Index
+    from vesalius.ports.pixels import Transcoder
+
+
+class SystemClock:
+    """The machine's clocks (`ports.clock.Clock`)."""
+
+    def utc(self) -> str:
+        """Now, ISO 8601 with microseconds and "Z"."""
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The archive of one process. Close it once."""
+
+    settings: Settings
+    clock: SystemClock
+    blobs: BlobStore
+    index: Index
+    ingest: Ingest
+    search: Search
+    retrieve: Retrieve
+    transcoder: Transcoder
+
+    def peers(self) -> dict[str, Peer]:
+        """Peers of the database and of the configuration by name; the configuration wins. Blocks."""
+        peers = {peer.name: peer for peer in self.index.peers()}
+        return peers | configured_peers(self.settings)
+
+    def close(self) -> None:
+        """Seal what has arrived, then release everything in the order that promises need."""
+        self.ingest.close()
+        self.transcoder.close()
+        self.blobs.close()
+        self.index.close()
+
+
+def peer_from(peer: PeerSettings) -> Peer:
+    """A `[[peers]]` table as the archive's noun."""
+    return Peer(
+        name=peer.name,
+        host=peer.host,
+        port=peer.port,
+        aet=peer.aet or peer.name,
+        rights=frozenset(peer.allow),
+        move_to=peer.move_to,
+        tls=peer.tls,
+        refuse_conflicts=peer.refuse_conflicts,
+        comment=peer.comment,
+    )
+
+
+def configured_peers(settings: Settings) -> dict[str, Peer]:
+    """The peers of the configuration file by name."""
+    return {peer.name: peer_from(peer) for peer in settings.peers}
+
+
+def database_url(settings: Settings) -> str:
+    """`database`, or the SQLite file in the data directory."""
+    return settings.database or f"sqlite:///{(Path(settings.data) / 'index.db').absolute()}"
+
+
+def packs_folder(settings: Settings) -> Path:
+    """Where the packs lie."""
+    return Path(settings.data) / settings.store.directory
+
+
+def build(
+    settings: Settings, *, metrics: Metrics | None = None, migrate: bool = True, must_exist: bool = False
+) -> Archive:
+    """Open the archive that the settings name; make it where it is not there yet unless `must_exist`.
+
+    Raises `SettingsError`, `IndexUnavailable`, `OutOfResources`.
+    """
+    from vesalius.archive.ingest import Ingest, IngestLimits
+    from vesalius.archive.retrieve import Retrieve
+    from vesalius.archive.search import Search
+    from vesalius.backends.blobs_packs import PackSettings, PackStore
+    from vesalius.backends.database import open_database
+    from vesalius.backends.index_sql import SqlIndex
+    from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
+    from vesalius.model.elements import HeaderLimits
+
+    data = Path(settings.data)
+    if must_exist and not settings.database and not (data / "index.db").exists():
+        raise SettingsError(f"data: there is no archive in {data}", hint="Name its folder with --data DIR.")
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise SettingsError(f"data: cannot make {error.filename}: {error.strerror}") from None
+    limits = settings.limits
+    index: Index = SqlIndex(open_database(database_url(settings), migrate=migrate))
+    store = settings.store
+    blobs: BlobStore = PackStore(
+        packs_folder(settings),
+        settings=PackSettings(
+            pack_size=store.pack_size,
+            seal_after=store.seal_after,
+            preallocate=store.preallocate,
+            watermark=store.watermark,
+        ),
+        copies={copy.name: Path(copy.path) for copy in store.copies},
+    )
+    if metrics is not None:
+        blobs, index = metrics.timed_blobs(blobs), metrics.timed_index(index)
+    clock = SystemClock()
+    transcoder = PixelCodecs(CodecLimits(cpu_seconds=int(limits.transcode_seconds)))
+    ingest_limits = IngestLimits(
+        object_bytes=limits.object_size or 1 << 62,
+        header=HeaderLimits(),
+    )
+    return Archive(
+        settings=settings,
+        clock=clock,
+        blobs=blobs,
+        index=index,
+        ingest=Ingest(blobs, index, clock=clock, limits=ingest_limits, observe=metrics),
+        search=Search(index, settings.server.ae_title),
+        retrieve=Retrieve(index, blobs, transcoder),
+        transcoder=transcoder,
+    )
+
+
+def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseSettings:
+    """What the DIMSE edge needs of the settings."""
+    from vesalius.dimse.services import DimseSettings
+
+    limits = settings.limits
+    return DimseSettings(
+        ae_title=settings.server.ae_title,
+        any_called_ae_title=settings.server.any_called_ae_title,
+        allow_unknown=allow_unknown,
+        associations=limits.associations,
+        artim=limits.artim,
+        idle=limits.idle,
+        network=limits.network,
+        connect=limits.connect,
+        max_pdu=limits.max_pdu,
+        sub_operations=limits.sub_operations,
+        move_pipelines=limits.move_pipelines,
+    )
+
+
+def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None) -> Services:
+    """The archive as one DIMSE listener needs it. Unknown callers have rights on loopback at most."""
+    from vesalius.dimse.services import Observer, Services
+
+    settings = archive.settings
+    mapping: Mapping[str, object] = {"observer": metrics if metrics is not None else Observer()}
+    return dataclasses.replace(
+        Services(
+            ingest=archive.ingest,
+            search=archive.search,
+            retrieve=archive.retrieve,
+            peers=archive.peers,
+            clock=archive.clock,
+            settings=dimse_settings(settings, allow_unknown=loopback and settings.server.allow_unknown_on_loopback),
+            client_tls=client_tls(settings),
+        ),
+        **mapping,  # type: ignore[arg-type]
+    )
+
+
+def server_tls(settings: Settings) -> ssl.SSLContext | None:
+    """The context of the TLS port (BCP 195: 1.2 at least, 1.3 preferred; PS3.15 B.12); None without a certificate."""
+    server = settings.server
+    if not server.tls_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    _load_chain(context, settings)
+    if server.tls_ca:
+        context.load_verify_locations(cafile=server.tls_ca)
+        context.verify_mode = ssl.CERT_REQUIRED if server.tls_require_client_certificate else ssl.CERT_OPTIONAL
+    return context
+
+
+def client_tls(settings: Settings) -> ssl.SSLContext | None:
+    """The context for peers with `tls`: they must prove their name; our certificate is shown where there is one."""
+    server = settings.server
+    context = ssl.create_default_context(cafile=server.tls_ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if server.tls_certificate:
+        _load_chain(context, settings)
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, settings: Settings) -> None:
+    server = settings.server
+    try:
+        context.load_cert_chain(server.tls_certificate, server.tls_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"server.tls_certificate: cannot be loaded: {type(error).__name__}",
+            hint="A PEM file with the chain, and its key there or in server.tls_key, without a passphrase.",
+        ) from None

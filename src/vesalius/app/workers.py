@@ -1,0 +1,198 @@
+"""What each kind of process does between its fork and its end.
+
+Every `*_main` builds its own archive (nothing of a database or a pack is carried over a fork), calls `ready`
+once it does its work, and gives its exit code. SIGTERM asks for a graceful end; the supervisor sends SIGKILL to one
+that takes too long, and nothing that was acknowledged depends on a graceful end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import importlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from vesalius.app.board import Board
+from vesalius.app.checks import Listeners
+from vesalius.app.settings import Settings
+from vesalius.model.errors import VesaliusError
+
+log = structlog.get_logger()
+
+Ready = Callable[[], None]
+
+# Imported once before the first fork, so that their pages are shared and a restart is quick.
+PRELOADED = (
+    "asyncio",
+    "ssl",
+    "uvloop",
+    "prometheus_client.multiprocess",
+    "vesalius.app.duties",
+    "vesalius.app.health",
+    "vesalius.app.metrics",
+    "vesalius.app.wiring",
+    "vesalius.archive.copies",
+    "vesalius.archive.ingest",
+    "vesalius.archive.reindex",
+    "vesalius.archive.retrieve",
+    "vesalius.archive.search",
+    "vesalius.backends.blobs_packs",
+    "vesalius.backends.database_sqlite",
+    "vesalius.backends.index_sql",
+    "vesalius.backends.pixels_codecs",
+    "vesalius.dimse.server",
+    "vesalius.web.routes",
+)
+
+
+def preload() -> None:
+    """Import everything that a worker will need. Starts no thread and opens nothing."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+
+
+def _settle() -> None:
+    """After building: long-lived objects leave the collector's rounds, freed pages go back to the system."""
+    gc.collect()
+    gc.freeze()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def prepare_main(settings: Settings, ready: Ready) -> int:
+    """Open (and migrate) the database once, and take up what dead processes left in their packs."""
+    from vesalius.app.wiring import build
+    from vesalius.archive.reindex import recover
+
+    try:
+        archive = build(settings)
+        try:
+            recover(archive.blobs, archive.index, log)
+        finally:
+            archive.close()
+    except VesaliusError as error:
+        log.error("prepare-failed", error=error.message, hint=error.hint)
+        return 1
+    ready()
+    return 0
+
+
+def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int, ready: Ready) -> int:
+    """Associations on every DICOM port."""
+    import uvloop
+
+    from vesalius.app.duties import WorkerDuties
+    from vesalius.app.metrics import Metrics
+    from vesalius.app.wiring import build, server_tls, services
+    from vesalius.dimse.server import DimseServer
+
+    metrics = Metrics()
+    archive = build(settings, metrics=metrics, migrate=False)
+    duties = WorkerDuties(archive, board, row)
+
+    async def main() -> None:
+        stop = _stop_event()
+        tls = server_tls(settings)
+        servers = []
+        for listener in listeners.dimse:
+            server = DimseServer(services(archive, loopback=listener.loopback, metrics=metrics))
+            await server.start(listener.host, listener.port, ssl=tls if listener.tls else None, reuse_port=True)
+            servers.append(server)
+        duties.start()
+        _settle()
+        ready()
+        await stop.wait()
+        await asyncio.gather(*(server.stop(settings.server.grace) for server in servers))
+
+    uvloop.run(main())
+    duties.stop()
+    archive.close()
+    return 0
+
+
+def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, ready: Ready) -> int:
+    """Health, readiness, metrics and the page."""
+    from pathlib import Path
+
+    import uvloop
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    from vesalius.app.health import ArchiveSite
+    from vesalius.app.wiring import build
+    from vesalius.web.routes import create_app
+
+    archive = build(settings, migrate=False)
+    http = listeners.http
+    certificate, key = settings.server.tls_certificate, settings.server.tls_key
+
+    async def main() -> None:
+        stop = _stop_event()
+        server = Server(
+            create_app(ArchiveSite(archive, board, listeners)),
+            address=http.host,
+            port=http.port,
+            interface=Interfaces.ASGI,
+            log_enabled=False,
+            websockets=False,
+            runtime_threads=1,
+            ssl_cert=Path(certificate) if http.tls else None,
+            ssl_key=Path(key or certificate) if http.tls else None,
+        )
+        serving = asyncio.create_task(server.serve())
+        await _listening(http.host, http.port, serving)
+        _settle()
+        ready()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+            raise RuntimeError("the HTTP server ended by itself")
+        server.stop()
+        await asyncio.wait((serving,), timeout=1.0)
+
+    uvloop.run(main())
+    archive.close()
+    return 0
+
+
+def work_main(settings: Settings, listeners: Listeners, board: Board, row: int, ready: Ready) -> int:
+    """What goes on behind: copies, orphaned packs, statistics of the planner."""
+    from vesalius.app.duties import HouseDuties
+    from vesalius.app.wiring import build
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    archive = build(settings, migrate=False)
+    duties = HouseDuties(archive)
+    _settle()
+    ready()
+    while not stop.is_set():
+        duties.run_due(time.monotonic(), stop.is_set)
+        stop.wait(min(1.0, settings.store.copy_interval))
+    archive.close()
+    return 0
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    return stop
+
+
+async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
+    """Until the port takes connections, or the server has failed."""
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.005)
+        else:
+            writer.close()
+            return
+    serving.result()
