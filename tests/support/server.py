@@ -105,6 +105,7 @@ def start_server(
     data: Path,
     *extra: str,
     config: str = "",
+    config_file: Path | None = None,
     workers: int = 1,
     prefix: Sequence[str] = (),
     env: dict[str, str] | None = None,
@@ -116,10 +117,10 @@ def start_server(
     log = data.parent / f"{data.name}.log"
     arguments = [
         *("serve", "--data", str(data), "--host", "127.0.0.1", "--dimse-port", str(dimse_port)),
-        *("--http-port", str(http_port), "--ae-title", AET, "--workers", str(workers), *extra),
+        *("--http-port", str(http_port), "--ae-title", AET, *(["--workers", str(workers)] if workers else []), *extra),
     ]
     if config:
-        file = data.parent / f"{data.name}.toml"
+        file = config_file or data.parent / f"{data.name}.toml"
         file.write_text(config)
         arguments += ["--config", str(file)]
     stream = log.open("ab")

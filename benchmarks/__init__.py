@@ -1,0 +1,1 @@
+"""Performance against real peers: ratios in one run, interleaved, medians. `make bench`."""
