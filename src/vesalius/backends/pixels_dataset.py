@@ -7,7 +7,8 @@ elements are kept, sequences keep their form (defined or undefined length), and 
 
 What an implicit data set does not say comes from the dictionary; where the dictionary offers a choice, the
 elements that decide it are read (PS3.5 A.1, A.2): Pixel Representation for US or SS, Bits Allocated for OB or OW.
-Private elements without a sequence become UN, whose bytes are little endian and mean the same in every syntax (PS3.5 6.2.2).
+Private elements without a sequence become UN, whose bytes are little endian and mean the same in every syntax
+(PS3.5 6.2.2).
 Group lengths (gggg,0000) are retired and would be wrong afterwards; they are left out (PS3.5 7.2).
 """
 
@@ -34,8 +35,8 @@ DEEPEST = 64
 
 # Explicit VRs with a 16 bit length field; every other VR has 32 bits (PS3.5 7.1.2).
 SHORT = frozenset(
-    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM")
-    + ("UI", "UL", "US")
+    {"AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS"}
+    | {"LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"}
 )
 # How many bytes of a value form one number (PS3.5 7.3).
 WORD = dict.fromkeys(("US", "SS", "OW", "AT"), 2)
@@ -249,8 +250,22 @@ def number_of(element: Element, *, little: bool = True) -> int | None:
 def write(elements: list[Element], source: Encoding, target: Encoding) -> bytes:
     """The data set in the target encoding."""
     out: list[bytes | memoryview] = []
+    if source.little != target.little:
+        _swap_pixels(elements, source)
     _write_elements(elements, source, target, out)
     return b"".join(out)
+
+
+def _swap_pixels(elements: list[Element], source: Encoding) -> None:
+    """Native pixel cells are swapped whole, whatever their VR says (as every known writer does).
+
+    What `_write_elements` will swap because of the VR is swapped beforehand, so that it cancels out.
+    """
+    bits = next((number_of(each, little=source.little) for each in elements if each.tag == BITS_ALLOCATED), None)
+    for element in elements:
+        if element.tag == PIXEL_DATA and element.fragments is None and bits in (16, 32, 64):
+            value = _swapped(element.value, bits // 8)
+            element.value = _swapped(value, WORD[element.vr]) if element.vr in WORD else value
 
 
 def _write_elements(elements: list[Element], source: Encoding, target: Encoding, out: list[bytes | memoryview]) -> None:
