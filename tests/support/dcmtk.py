@@ -109,7 +109,7 @@ def dcmqrscp(folder: Path, aet: str = "DCMQR", peers: dict[str, tuple[str, int]]
         f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 16\n"
         f"HostTable BEGIN\n{hosts}\n{'all = ' + names if names else ''}\nHostTable END\n"
         "VendorTable BEGIN\nVendorTable END\n"
-        f"AETable BEGIN\n{aet} {storage} RW (1000, 16384mb) ANY\nAETable END\n"
+        f"AETable BEGIN\n{aet} {storage} RW (100000, 16384mb) ANY\nAETable END\n"
     )
     with background("dcmqrscp", "-c", config, port=port):
         yield port
