@@ -19,11 +19,11 @@ code points ("C" collation, SQLite's BINARY): ranges and prefixes rely on it.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from vesalius.model.attributes_columns import Column, Role, SqlKind, columns
+from vesalius.model.attributes_extract import extract
 from vesalius.model.attributes_table import (
     ATTRIBUTES,
     DATE_TIME_PAIRS,
@@ -54,7 +54,9 @@ __all__ = [
     "Role",
     "SqlKind",
     "columns",
+    "companion",
     "describe",
+    "extract",
 ]
 
 BY_TAG: dict[int, Attribute] = {row.tag: row for row in ATTRIBUTES}
@@ -82,67 +84,6 @@ PHI_KEYWORDS: frozenset[str] = frozenset(row.keyword for row in ATTRIBUTES if ro
 FINGERPRINT: str = hashlib.sha256(
     repr((ATTRIBUTES, sorted(SEQUENCES.items()), sorted(DATE_TIME_PAIRS.items()), "folding 1")).encode()
 ).hexdigest()[:16]
-
-
-class SqlKind(enum.Enum):
-    """What a column is in SQL. TEXT compares by code point: COLLATE "C" on PostgreSQL, BINARY on SQLite."""
-
-    TEXT = "text"
-    INTEGER = "integer"  # 64 bit
-    REAL = "real"  # double precision
-
-
-class Role(enum.Enum):
-    """What a column holds of its attribute."""
-
-    VALUE = ""
-    FOLDED = "_folded"
-    IDEOGRAPHIC = "_ideographic"
-    PHONETIC = "_phonetic"
-    SOUNDS = "_sounds"
-    NORM = "_norm"
-    UTC = "_utc"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the index: `patient_name_folded`, TEXT, B-tree indexed."""
-
-    name: str
-    sql: SqlKind
-    role: Role
-    attribute: Attribute
-    indexed: bool
-
-
-_NAME_ROLES = (Role.FOLDED, Role.IDEOGRAPHIC, Role.PHONETIC, Role.SOUNDS)
-_NORMALIZED = (ColumnKind.DATE, ColumnKind.TIME, ColumnKind.DATETIME)
-
-
-def _columns_of(row: Attribute) -> tuple[Column, ...]:
-    sql = {ColumnKind.INTEGER: SqlKind.INTEGER, ColumnKind.DECIMAL: SqlKind.REAL}.get(row.kind, SqlKind.TEXT)
-    named, normalized = row.kind is ColumnKind.NAME, row.kind in _NORMALIZED
-    made = [Column(row.column, sql, Role.VALUE, row, row.indexed and not named and not normalized)]
-    if named:
-        made += [
-            Column(row.column + role.value, SqlKind.TEXT, role, row, row.indexed and role is not Role.SOUNDS)
-            for role in _NAME_ROLES
-        ]
-    if normalized:
-        made.append(Column(row.column + Role.NORM.value, SqlKind.TEXT, Role.NORM, row, row.indexed))
-    if row.tag in DATE_TIME_PAIRS:
-        made.append(Column(row.column + Role.UTC.value, SqlKind.TEXT, Role.UTC, row, False))
-    return tuple(made)
-
-
-_COLUMNS: dict[Level, tuple[Column, ...]] = {
-    level: tuple(column for row in ATTRIBUTES if row.level is level for column in _columns_of(row)) for level in Level
-}
-
-
-def columns(level: Level, *, computed: bool = True) -> tuple[Column, ...]:
-    """The columns of one level's table, in order. Without `computed`: exactly the keys of `extract`'s dict."""
-    return tuple(column for column in _COLUMNS[level] if computed or not column.attribute.computed)
 
 
 def companion(row: Attribute, role: Role) -> str:
