@@ -6,7 +6,7 @@ which only copies to the page cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,13 +105,19 @@ class BlobStore(Protocol):
         ...
 
     def packs(self) -> list[PackInfo]:
-        """Every pack on the primary place, as the files tell it (`indexed_to` is 0)."""
+        """Every pack, as the files tell it: those of the primary place, and those that only a further place has.
+
+        `indexed_to` is 0. `size` of a sealed pack is the end of its last member, of another the size of its file.
+        """
         ...
 
-    def recover(self, pack: str, from_offset: int) -> Iterator[FoundMember]:
-        """After a crash: the whole members from `from_offset` on; a torn tail is cut off.
+    def recover(
+        self, pack: str, from_offset: int, on_cut: Callable[[int], None] | None = None
+    ) -> Iterator[FoundMember]:
+        """After a crash: the whole members from `from_offset` on; a torn tail is cut off and `on_cut` told its bytes.
 
-        Only for a pack that no living process holds; yields nothing for one that is held.
+        Only for a pack that no living process holds; yields nothing for one that is held. Every digest is
+        compared after a sync, against the disk. A store may append to a pack again once this is exhausted.
         """
         ...
 
@@ -124,7 +130,10 @@ class BlobStore(Protocol):
         ...
 
     def seal_idle(self, now: float) -> list[PackInfo]:
-        """Seal own packs that are full or idle; called by the worker from time to time."""
+        """Seal own packs that are full or idle at `now` (monotonic); called by the worker from time to time.
+
+        `size` of what it returns is the end of the last member, `indexed_to` is 0 as in `packs`.
+        """
         ...
 
     def close(self) -> None:

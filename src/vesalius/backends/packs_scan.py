@@ -1,0 +1,173 @@
+"""Walking a pack: its members one after the other, from the file alone; and putting it right after a crash.
+
+Theory. Members follow each other without gaps, so a walk needs one header per member. It ends at the first place
+that does not hold the right header of a member of this pack.
+
+After a crash an unsealed pack may end in a torn member: a header whose data set is not whole, or data
+without a header. Whatever was acknowledged was covered by a sync, and a sync covers everything that lies before it in
+the pack, so all that follows the last acknowledged member may be cut off. Bit rot can look like a torn member too,
+though, and cutting there would destroy what follows. So before anything is cut, the rest of the pack is searched
+for a later whole member: if there is one, nothing is cut, the damage is left for `verify` to report, and the pack
+is never appended to again.
+
+Before digests are compared the pack is synced and its cached pages are dropped, so that what is read is what the
+disk has: after a failed sync, or none, the page cache proves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from vesalius.backends.packs_format import END_OF_ARCHIVE, HEADER_READ, parse_header
+from vesalius.model.entities import Member
+from vesalius.ports.blobs import FoundMember
+
+log = structlog.get_logger()
+
+_WINDOW = 1 << 20
+_SEARCH = 4 << 20
+_HEADER_MARK = b"PaxHeaders/vesalius\0"
+
+
+class Window:
+    """Positioned reads through one buffer, so that small members do not cost a system call each."""
+
+    def __init__(self, fd: int, size: int = _WINDOW) -> None:
+        self._fd = fd
+        self._size = size
+        self._start = 0
+        self._data = b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes; fewer at the end of the file."""
+        at = offset - self._start
+        if at < 0 or at + length > len(self._data):
+            self._data = os.pread(self._fd, max(length, self._size), offset)
+            self._start = offset
+            at = 0
+        return self._data[at : at + length]
+
+
+def digest_holds(fd: int, member: Member, window: Window | None = None) -> bool:
+    """Whether the data set of a member has its digest. Bounded memory. Raises `OSError`."""
+    left = member.dataset_length
+    if window is not None and left <= _WINDOW:
+        data = window.read(member.dataset_offset, left)
+        return len(data) == left and hashlib.sha256(data).hexdigest() == member.sha256
+    digest = hashlib.sha256()
+    offset = member.dataset_offset
+    while left:
+        data = os.pread(fd, min(left, _WINDOW), offset)
+        if not data:
+            return False
+        digest.update(data)
+        offset += len(data)
+        left -= len(data)
+    return digest.hexdigest() == member.sha256
+
+
+def walk(fd: int, pack: str, start: int, *, verify: bool) -> Iterator[FoundMember]:
+    """Members from `start` on, up to the first place that holds none (or, with `verify`, a torn one)."""
+    window = Window(fd, _WINDOW if verify else HEADER_READ)
+    size = os.fstat(fd).st_size
+    at = start
+    while True:
+        found = parse_header(window.read(at, HEADER_READ), pack, at)
+        if found is None or found.member.offset + found.member.length > size:
+            return
+        if verify and not digest_holds(fd, found.member, window):
+            return
+        yield found
+        at = found.member.end
+
+
+def find_later(fd: int, pack: str, start: int, *, verify: bool) -> FoundMember | None:
+    """The first member at or after `start`, whatever lies between; None if there is none."""
+    at = start & ~511
+    while data := os.pread(fd, _SEARCH, at):
+        place = data.find(_HEADER_MARK)
+        while place >= 0:
+            if place % 512 == 0:
+                header = os.pread(fd, HEADER_READ, at + place)
+                found = parse_header(header, pack, at + place)
+                if found is not None and (not verify or digest_holds(fd, found.member)):
+                    return found
+            place = data.find(_HEADER_MARK, place + 1)
+        if len(data) < 1024:
+            return None
+        # Marks lie within the first bytes of a block, so blocks are never split between two reads.
+        at += len(data) & ~511
+    return None
+
+
+def walk_over_damage(fd: int, pack: str, start: int) -> Iterator[FoundMember]:
+    """As `walk` without digests, but a broken header does not hide the members behind it."""
+    at = start
+    while True:
+        for found in walk(fd, pack, at, verify=False):
+            yield found
+            at = found.member.end
+        later = find_later(fd, pack, at, verify=False) if data_after(fd, at) else None
+        if later is None:
+            return
+        log.error("pack-damaged", pack=pack, offset=at, next_member=later.member.header_offset)
+        at = later.member.header_offset
+
+
+def data_after(fd: int, start: int) -> int:
+    """How many bytes from `start` on are not only zeros: up to the last that is none. Skips holes."""
+    size = os.fstat(fd).st_size
+    last = start
+    at = start
+    while at < size:
+        try:
+            at = max(at, os.lseek(fd, at, os.SEEK_DATA))
+            end = os.lseek(fd, at, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                break
+            end = size
+        while at < end:
+            data = os.pread(fd, min(end - at, _WINDOW), at)
+            if not data:
+                break
+            if kept := len(data.rstrip(b"\0")):
+                last = at + kept
+            at += len(data)
+        at = max(at, end)
+    return last - start
+
+
+def recover_open(
+    fd: int, pack: str, start: int, on_cut: Callable[[int], None], on_damage: Callable[[int], None]
+) -> Iterator[FoundMember]:
+    """The whole members of an unsealed pack from `start` on; then the torn tail is cut off, durably.
+
+    The caller holds the pack. Raises `OSError`.
+    """
+    if not data_after(fd, start):
+        return
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, start, 0, os.POSIX_FADV_DONTNEED)
+    at = start
+    while True:
+        for found in walk(fd, pack, at, verify=True):
+            yield found
+            at = found.member.end
+        torn = data_after(fd, at)
+        if not torn:
+            return
+        later = find_later(fd, pack, at, verify=True)
+        if later is None:
+            os.ftruncate(fd, at)
+            os.ftruncate(fd, at + END_OF_ARCHIVE)
+            os.fsync(fd)
+            on_cut(torn)
+            return
+        on_damage(at)
+        at = later.member.header_offset
