@@ -33,7 +33,6 @@ class Refusal:
     result: int
     source: int
     reason: int
-    why: str  # for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,8 @@ class Caller:
         return self.peer is not None and self.peer.refuse_conflicts
 
 
-NO_CALLING = Refusal(1, 1, 3, "calling AE title not recognized")
-NO_CALLED = Refusal(1, 1, 7, "called AE title not recognized")
-TOO_MANY = Refusal(2, 3, 2, "association limit reached")
-SHUTTING_DOWN = Refusal(2, 3, 1, "shutting down")
-BAD_IDENTITY = Refusal(1, 1, 1, "user identity refused")
+# A decision could not be made now: temporary congestion.
+BUSY = Refusal(2, 3, 1)
 
 
 class PeerBook:
@@ -121,28 +117,28 @@ def is_ae_title(title: str) -> bool:
     return 0 < len(title) <= 16 and bool(title.strip()) and all(" " <= c <= "~" and c != "\\" for c in title)
 
 
-def admit(
-    calling: str, called: str, address: str, peers: tuple[Peer, ...], settings: DimseSettings
-) -> Caller | Refusal:
-    """Decide on an association by its AE titles and its source address (PS3.8 9.3.4; U13).
+def is_called_here(called: str, settings: DimseSettings) -> bool:
+    """Whether a called AE title is ours; case is significant (PS3.8 9.3.2; RJ 1/1/7 otherwise)."""
+    return is_ae_title(called) and (called == settings.ae_title or settings.any_called_ae_title)
 
-    Leading and trailing spaces are not significant (PS3.8 Table 9-11), case is.
-    """
-    calling, called = calling.strip(" "), called.strip(" ")
-    if not is_ae_title(called) or (called != settings.ae_title and not settings.any_called_ae_title):
-        return NO_CALLED
+
+def caller_of(
+    calling: str, called: str, address: str, peers: tuple[Peer, ...], settings: DimseSettings
+) -> Caller | None:
+    """Who calls, by AE title and source address; None: not known here (RJ 1/1/3; U13). Titles come trimmed."""
     if not is_ae_title(calling):
-        return NO_CALLING
+        return None
     named = [p for p in peers if p.aet == calling]
-    if named and settings.check_addresses:
+    if not named:
+        return Caller(calling, address, called, None) if settings.allow_unknown else None
+    if settings.check_addresses:
         named = [p for p in named if comes_from(p, address)]
-        if not named:
-            return NO_CALLING
-    if named:
-        return Caller(calling, address, called, named[0])
-    if settings.allow_unknown:
-        return Caller(calling, address, called, None)
-    return NO_CALLING
+    return Caller(calling, address, called, named[0]) if named else None
+
+
+def printable(title: str) -> str:
+    """An AE title as it may stand in a log line (T14)."""
+    return "".join(c if " " <= c <= "~" else "?" for c in title[:16])
 
 
 def comes_from(peer: Peer, address: str) -> bool:

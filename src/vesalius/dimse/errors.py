@@ -11,50 +11,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vesalius.model import errors
+from vesalius.standard import statuses
+from vesalius.standard.statuses import StatusKind, kind_of
 
-SUCCESS = 0x0000
-CANCEL = 0xFE00
-PENDING = 0xFF00
-PENDING_WITH_WARNING = 0xFF01
-PROCESSING_FAILURE = 0x0110
-INVALID_INSTANCE = 0x0117
-CLASS_NOT_SUPPORTED = 0x0122
-NOT_AUTHORIZED = 0x0124
-DUPLICATE_INVOCATION = 0x0210
-UNRECOGNIZED_OPERATION = 0x0211
-MISTYPED_ARGUMENT = 0x0212
-RESOURCE_LIMITATION = 0x0213
-OUT_OF_RESOURCES = 0xA700
-CANNOT_COUNT_MATCHES = 0xA701
-CANNOT_PERFORM_SUB_OPERATIONS = 0xA702
-DESTINATION_UNKNOWN = 0xA801
-IDENTIFIER_MISMATCH = 0xA900
-SUB_OPERATIONS_WITH_FAILURES = 0xB000
-UNABLE_TO_PROCESS = 0xC000
 # In the range "cannot understand" because PS3.4 B.2.3 has no code for a refusal by policy, and 0111 is not on its list.
 CONFLICT_REFUSED = 0xC111
+# A fault of ours. 0110 is not on the lists of the C- services; Cxxx is on all of them.
+INTERNAL_ERROR = 0xC001
 
 # One entry for every class of the tree; a subclass that differs from its parent has its own.
 STATUS_OF: dict[type[errors.VesaliusError], int] = {
-    errors.VesaliusError: PROCESSING_FAILURE,
-    errors.OutOfResources: OUT_OF_RESOURCES,
-    errors.VolumeReadOnly: OUT_OF_RESOURCES,
-    errors.LimitExceeded: OUT_OF_RESOURCES,
-    errors.IndexUnavailable: OUT_OF_RESOURCES,
-    errors.DataSetMismatch: IDENTIFIER_MISMATCH,
-    errors.CannotUnderstand: UNABLE_TO_PROCESS,
-    errors.InvalidInstanceUID: INVALID_INSTANCE,
-    errors.ClassNotSupported: CLASS_NOT_SUPPORTED,
-    errors.NotAuthorized: NOT_AUTHORIZED,
+    errors.VesaliusError: INTERNAL_ERROR,
+    errors.OutOfResources: statuses.OUT_OF_RESOURCES,
+    errors.VolumeReadOnly: statuses.OUT_OF_RESOURCES,
+    errors.LimitExceeded: statuses.OUT_OF_RESOURCES,
+    errors.IndexUnavailable: statuses.OUT_OF_RESOURCES,
+    errors.DataSetMismatch: statuses.DATA_SET_MISMATCH,
+    errors.CannotUnderstand: statuses.CANNOT_UNDERSTAND,
+    errors.InvalidInstanceUID: statuses.INVALID_SOP_INSTANCE,
+    errors.ClassNotSupported: statuses.SOP_CLASS_NOT_SUPPORTED,
+    errors.NotAuthorized: statuses.NOT_AUTHORIZED,
     errors.DuplicateRefused: CONFLICT_REFUSED,
-    errors.NoSuchInstance: 0x0112,
-    errors.IdentifierMismatch: IDENTIFIER_MISMATCH,
-    errors.UnableToProcess: UNABLE_TO_PROCESS,
-    errors.DestinationUnknown: DESTINATION_UNKNOWN,
-    errors.PeerUnreachable: CANNOT_PERFORM_SUB_OPERATIONS,
-    errors.DamagedInstance: PROCESSING_FAILURE,
-    errors.CannotTranscode: CLASS_NOT_SUPPORTED,
-    errors.SettingsError: PROCESSING_FAILURE,
+    errors.NoSuchInstance: statuses.NO_SUCH_SOP_INSTANCE,
+    errors.IdentifierMismatch: statuses.IDENTIFIER_MISMATCH,
+    errors.UnableToProcess: statuses.UNABLE_TO_PROCESS,
+    errors.DestinationUnknown: statuses.MOVE_DESTINATION_UNKNOWN,
+    errors.PeerUnreachable: statuses.CANNOT_PERFORM_SUBOPERATIONS,
+    errors.DamagedInstance: statuses.PROCESSING_FAILURE,
+    errors.CannotTranscode: statuses.SOP_CLASS_NOT_SUPPORTED,
+    errors.SettingsError: statuses.PROCESSING_FAILURE,
 }
 
 
@@ -74,19 +59,27 @@ def error_comment(text: str) -> str:
 
 
 def answer_for(error: BaseException) -> Answer:
-    """The status for an error; anything outside the tree is a fault of ours: 0110, and its text stays here."""
+    """The status for an error; anything outside the tree is a fault of ours: C001, and its text stays here."""
     for cls in type(error).__mro__:
         status = STATUS_OF.get(cls)
         if status is not None and isinstance(error, errors.VesaliusError):
             return Answer(status, error_comment(error.message), error.offending)
-    return Answer(PROCESSING_FAILURE, "internal error; see the server's log")
+    return Answer(INTERNAL_ERROR, "internal error; see the server's log")
 
 
 def is_pending(status: int) -> bool:
     """FF00 or FF01: more responses follow (PS3.7 C.1.3)."""
-    return status in (PENDING, PENDING_WITH_WARNING)
+    return kind_of(status) is StatusKind.PENDING
 
 
 def is_warning(status: int) -> bool:
-    """Bxxx and the general warnings: the operation was done, with a remark (PS3.7 C.3)."""
-    return status & 0xF000 == 0xB000 or status in (0x0001, 0x0107, 0x0116)
+    """The operation was done, with a remark (PS3.7 C.3)."""
+    return kind_of(status) is StatusKind.WARNING
+
+
+class OperationFailed(errors.VesaliusError):
+    """The peer answered an operation of ours with a failure; `status` is its code."""
+
+    def __init__(self, operation: str, status: int, comment: str = "") -> None:
+        super().__init__(f"{operation} failed at the peer: {statuses.describe(status)}", hint=comment)
+        self.status = status

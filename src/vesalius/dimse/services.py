@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vesalius.archive.ingest import Ingest
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
+    from vesalius.wire.ul_negotiation import IdentityVerdict
     from vesalius.wire.ul_pdus import UserIdentity
 
 
@@ -67,14 +68,6 @@ class Observer:
 
 
 @dataclass(frozen=True, slots=True)
-class IdentityAnswer:
-    """What the identity hook says of a user (PS3.7 D.3.3.7): refused, or accepted with a response to send."""
-
-    accepted: bool
-    response: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
     """The archive as the DIMSE edge sees it."""
 
@@ -86,4 +79,4 @@ class Services:
     settings: DimseSettings = field(default_factory=DimseSettings)
     observer: Observer = field(default_factory=Observer)
     client_tls: ssl.SSLContext | None = None  # for peers with `tls`
-    identify: Callable[[UserIdentity, str], Awaitable[IdentityAnswer]] | None = None  # (identity, calling AE title)
+    identify: Callable[[UserIdentity, str], Awaitable[IdentityVerdict]] | None = None  # (identity, calling AE title)

@@ -1,0 +1,209 @@
+"""C-FIND, both roles (PS3.7 9.1.2, PS3.4 C.4.1).
+
+Theory. As SCP the identifier is decoded and parsed, and pages of answers are taken from `archive.search` in a thread;
+each page is encoded there too, while the event loop sends the page before. The first answer leaves before the
+last row is read, nothing is collected, and a peer that reads slowly slows the query down (U35). A
+C-CANCEL-RQ is looked for between answers and between pages, so it works within one page's time.
+
+Pending is FF00, or FF01 when a key of the identifier was neither matched nor returned (PS3.4 C.4.1.1.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+
+import structlog
+
+from vesalius.archive.search import Search
+from vesalius.dimse.association import Association
+from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of, find_options
+from vesalius.dimse.errors import Answer, OperationFailed, answer_for, is_pending
+from vesalius.dimse.link import ConnectionGone
+from vesalius.dimse.operations import Collect, Operation, Sink
+from vesalius.model import charset
+from vesalius.model.datasets import decode, encode
+from vesalius.model.entities import Values
+from vesalius.model.errors import CannotUnderstand, ClassNotSupported, OutOfResources, UnableToProcess, VesaliusError
+from vesalius.model.query import Root
+from vesalius.model.query_parser import parse
+from vesalius.standard import statuses
+from vesalius.wire.dimse_commands import c_cancel_rq, c_find_rq
+
+log = structlog.get_logger()
+
+# After so many answers in a row the event loop reads what has come in: a cancel, another association.
+BREATH = 16
+
+
+class FindProvider:
+    """The SCP for the three information models."""
+
+    def __init__(self, search: Search, executor: Executor) -> None:
+        self._search = search
+        self._executor = executor
+
+    def __call__(self, operation: Operation) -> Sink | None:
+        """Take the identifier, then answer in a task."""
+        refusal = refuse_query(operation, Verb.FIND, "query")
+        if refusal is not None:
+            return operation.refuse_after_data(refusal)
+        limit = operation.assoc.settings.identifier_size
+        return Collect(limit, lambda dataset: operation.run(self._perform(operation, dataset)))
+
+    async def _perform(self, operation: Operation, dataset: bytes | None) -> None:
+        assoc = operation.assoc
+        run = assoc.loop.run_in_executor
+        answers: Answers | None = None
+        try:
+            if dataset is None:
+                raise OutOfResources("the identifier is larger than this archive takes")
+            root, _ = QUERY_RETRIEVE[operation.context.abstract_syntax]
+            info = assoc.extended.get(operation.context.abstract_syntax, b"")
+            answers = Answers(self._search, dataset, operation.context.transfer_syntax, root, info)
+            page = await run(self._executor, answers.page)
+            while page:
+                following = run(self._executor, answers.page)
+                try:
+                    await _send_page(operation, page, answers.status)
+                finally:
+                    page = await following
+                if operation.cancelled:
+                    break
+            operation.respond(statuses.CANCEL if operation.cancelled else statuses.SUCCESS)
+        except (ConnectionGone, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if not isinstance(error, VesaliusError):
+                log.exception("c-find-fault", association=assoc.name)
+            operation.refuse(answer_for(error))
+        finally:
+            if answers is not None:
+                answers.close()
+
+
+async def _send_page(operation: Operation, page: list[bytes], status: int) -> None:
+    for number, identifier in enumerate(page):
+        if operation.cancelled:
+            return
+        operation.respond(status, dataset=identifier)
+        if not operation.assoc.can_write:
+            await operation.assoc.drain()
+        elif number % BREATH == BREATH - 1:
+            await asyncio.sleep(0)
+
+
+class Answers:
+    """A query being answered, page by page, each encoded for the wire. Everything blocks; one thread at a time."""
+
+    def __init__(self, search: Search, identifier: bytes, transfer_syntax: str, root: Root, info: bytes) -> None:
+        self._search = search
+        self._identifier = identifier
+        self._transfer_syntax = transfer_syntax
+        self._root = root
+        self._info = info
+        self._pages: Iterator[list[Values]] | None = None
+        self._charset: tuple[str, ...] = ()
+        self.status = statuses.PENDING
+
+    def page(self) -> list[bytes]:
+        """The next answers; empty at the end. The first call decodes and parses the identifier.
+
+        Raises `IdentifierMismatch`, `UnableToProcess`, `LimitExceeded`, `IndexUnavailable`.
+        """
+        if self._pages is None:
+            self._pages = self._begin()
+        for answers in self._pages:
+            if answers:
+                return [self._encode(values) for values in answers]
+        return []
+
+    def _begin(self) -> Iterator[list[Values]]:
+        values = understand(self._identifier, self._transfer_syntax)
+        query = parse(values, self._root, None, find_options(self._info))
+        self._charset = query.charset
+        if query.unsupported:
+            self.status = statuses.PENDING_UNSUPPORTED_KEYS
+        return iter(self._search.find(query))
+
+    def _encode(self, values: Values) -> bytes:
+        charsets = charset.choose_reply(list(_texts(values)), self._charset)
+        return encode(values, self._transfer_syntax, charsets)
+
+    def close(self) -> None:
+        """Abandon what is left."""
+        closing = getattr(self._pages, "close", None)
+        if closing is not None:
+            with suppress(ValueError):  # a thread is in it: it is dropped when that thread is done
+                closing()
+
+
+def understand(identifier: bytes, transfer_syntax: str) -> Values:
+    """Decode an identifier. One that is no data set is unable to be processed: C000 (PS3.4 C.4.1.1.4)."""
+    try:
+        return decode(identifier, transfer_syntax)
+    except CannotUnderstand as error:
+        raise UnableToProcess(error.message, hint=error.hint, offending=error.offending) from error
+
+
+def refuse_query(operation: Operation, verb: Verb, right: str) -> Answer | None:
+    """What speaks against a query or retrieve before its identifier is read; None: nothing."""
+    meaning = QUERY_RETRIEVE.get(operation.context.abstract_syntax)
+    if meaning is None or meaning[1] is not verb:
+        return Answer(statuses.UNRECOGNIZED_OPERATION, f"{verb.value} is not an operation of this SOP Class")
+    if not operation.command.has_dataset:
+        return Answer(statuses.MISTYPED_ARGUMENT, f"a {verb.value}-RQ without identifier")
+    if not operation.assoc.may(right):
+        return Answer(statuses.NOT_AUTHORIZED, f"no right to {right} here")
+    return None
+
+
+def _texts(values: Values) -> Iterator[str]:
+    for value in values.values():
+        for one in value:
+            if isinstance(one, str):
+                yield one
+            else:
+                yield from _texts(one)
+
+
+async def find(
+    assoc: Association,
+    identifier: Values,
+    *,
+    root: Root = Root.STUDY,
+    charsets: tuple[str, ...] = (),
+    timeout: float | None = None,
+) -> AsyncIterator[Values]:
+    """The SCU: each match as it comes. Leaving the iteration early cancels the query (C-CANCEL-RQ).
+
+    `identifier` holds Query/Retrieve Level and keys; `timeout` is for each response. Raises `ClassNotSupported`,
+    `OperationFailed` with the peer's status, `ConnectionGone`, `TimeoutError`.
+    """
+    contexts = assoc.contexts_for(class_of(root, Verb.FIND))
+    if not contexts:
+        raise ClassNotSupported("the peer does not offer C-FIND in this information model")
+    context = contexts[0]
+    message_id = assoc.next_message_id()
+    invocation = assoc.invoke(context, message_id)
+    final = False
+    try:
+        assoc.send(
+            context,
+            c_find_rq(message_id, context.abstract_syntax).encode(),
+            encode(identifier, context.transfer_syntax, charsets),
+        )
+        async for response in invocation.responses(timeout or assoc.settings.response):
+            if is_pending(response.status):
+                if response.dataset is not None:
+                    yield decode(response.dataset, context.transfer_syntax)
+                continue
+            final = True
+            if response.status != statuses.SUCCESS:
+                raise OperationFailed(Verb.FIND.value, response.status, response.command.error_comment)
+    finally:
+        if not final:
+            assoc.send(context, c_cancel_rq(message_id).encode())
+        assoc.forget(invocation)

@@ -1,0 +1,42 @@
+"""From Command Field to handler: the one list of operations that this archive performs.
+
+What is not in it is answered 0211 (D2, D28); a Message ID that is still open 0210 (D4); a request that does not
+belong to its presentation context 0122 (D5). Those three checks are the same for every service and are made in
+`association.Association` before a handler sees the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+
+from vesalius.dimse import c_echo
+from vesalius.dimse.access import PeerBook
+from vesalius.dimse.association import Association
+from vesalius.dimse.c_find import FindProvider
+from vesalius.dimse.c_get import GetProvider, Slots
+from vesalius.dimse.c_move import MoveProvider
+from vesalius.dimse.c_store import StoreProvider
+from vesalius.dimse.operations import Handler
+from vesalius.dimse.pool import Pool
+from vesalius.dimse.services import Services
+from vesalius.model.entities import Peer
+from vesalius.wire.dimse_commands import CommandField
+
+
+def handlers(
+    services: Services,
+    executor: Executor,
+    book: PeerBook,
+    pool: Pool,
+    may_move_to: Callable[[Association, Peer], bool],
+) -> Mapping[int, Handler]:
+    """Every operation performed for peers."""
+    slots = Slots(services.settings.sub_operations)
+    return {
+        CommandField.C_ECHO_RQ: c_echo.provide,
+        CommandField.C_STORE_RQ: StoreProvider(services.ingest),
+        CommandField.C_FIND_RQ: FindProvider(services.search, executor),
+        CommandField.C_GET_RQ: GetProvider(services.retrieve, executor, slots),
+        CommandField.C_MOVE_RQ: MoveProvider(services.retrieve, executor, slots, book, pool, may_move_to),
+    }
