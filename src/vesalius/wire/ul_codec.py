@@ -35,6 +35,7 @@ _PDU_HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
 _FOUR_BYTES = struct.Struct(">4B")
 _HEADER_LENGTH = 6
+_P_DATA = int(PduType.P_DATA_TF)
 
 # A fragment up to this size is copied out, a longer one is a view into the buffer: a view costs more than a
 # small copy, and keeps the whole buffer alive.
@@ -147,7 +148,8 @@ class Decoder:
             kind, length = _PDU_HEADER.unpack_from(buffer, position)
             body = position + _HEADER_LENGTH
             following = body + length
-            bad = self._judge(kind, length, buffer, position)
+            is_data = kind == _P_DATA
+            bad = None if is_data and length <= self._data_cap else self._judge(kind, length, buffer, position)
             if bad is not None:
                 out.append(bad)
                 if following > end:
@@ -157,7 +159,7 @@ class Decoder:
             elif following > end:
                 self._need = following - position
                 return position
-            elif kind == PduType.P_DATA_TF:
+            elif is_data:
                 out.append(decode_data(buffer, body, following))
             else:
                 out.append(_decode_control(kind, buffer, body, following))
@@ -165,7 +167,7 @@ class Decoder:
 
     def _judge(self, kind: int, length: int, buffer: bytes, position: int) -> RemoteProtocolError | None:
         """What the six bytes of the header alone forbid."""
-        if kind == PduType.P_DATA_TF:
+        if kind == _P_DATA:
             cap = self._data_cap
         elif kind in (PduType.A_ASSOCIATE_RQ, PduType.A_ASSOCIATE_AC):
             cap = self._associate_cap
