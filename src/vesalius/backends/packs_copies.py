@@ -42,6 +42,7 @@ class PackCopies:
         path = self._reader.path(pack, place)
         summary = read_summary(self._volume.sidecar_path(pack))
         whole = summary is not None and to_offset >= summary.size
+        file_size = summary.file_size if whole and summary is not None else 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             new = not os.path.exists(path)  # noqa: PTH110  paths here are strings
@@ -52,8 +53,8 @@ class PackCopies:
                     size = os.fstat(target).st_size
                     # A copy that was lost or cut short is made anew from where it ends.
                     _copy_range(source, target, min(from_offset, size), to_offset)
-                    if os.fstat(target).st_size < to_offset + END_OF_ARCHIVE:
-                        os.ftruncate(target, to_offset + END_OF_ARCHIVE)
+                    if whole or os.fstat(target).st_size < to_offset + END_OF_ARCHIVE:
+                        os.ftruncate(target, file_size or to_offset + END_OF_ARCHIVE)
                     os.fsync(target)
                 finally:
                     os.close(target)
@@ -69,7 +70,7 @@ class PackCopies:
                 f"the copy of pack {pack} in {place} cannot be written: {error.strerror}",
                 hint=f"look at the disk of the place {place}",
             ) from error
-        return CopyInfo(pack, place, to_offset)
+        return CopyInfo(pack, place, file_size or to_offset)
 
     def repair(self, member: Member) -> bool:
         """Rewrite the primary's member from the first place where it is good. False where there is none.

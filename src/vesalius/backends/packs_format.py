@@ -76,6 +76,7 @@ class Label(msgspec.Struct, frozen=True):
     address: str = ""
     association: str = ""
     received_at: str = ""
+    stored_ns: int = 0
 
 
 _encode_json = msgspec.json.Encoder().encode
@@ -91,6 +92,7 @@ class Written:
     prefix: bytes  # preamble and file meta information
     dataset_length: int
     sha256: str
+    stored_ns: int
 
     @property
     def member(self) -> Member:
@@ -227,6 +229,7 @@ def _label_json(written: Written, label: MemberLabel, limit: int | None) -> byte
             label.transfer_syntax,
             *texts,
             source.received_at,
+            written.stored_ns,
         )
     )
 
@@ -335,4 +338,5 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
                 received_at=label.received_at,
             ),
         ),
+        label.stored_ns,
     )

@@ -9,8 +9,10 @@ left there is cut off by truncation before anyone else may append. So a reader o
 there, and a recovery never meets bytes of the past. (Zeros by fallocate are unwritten extents; see the docs page
 for what writing them beforehand would bring.)
 
-A pack left open by an earlier process is adopted only if a recovery of this process has looked at it and nobody has
-touched it since. The pool is a stack: the pack used last is used next, so few stay open and one sync serves many.
+A pack left open by an earlier process is adopted only if it was left clean, which is known from a recovery by this
+process or from a small file that a process leaves beside it when it closes or has recovered it; and only if nobody
+has touched it since and nothing but zeros follows its last member.
+The pool is a stack: the pack used last is used next, so few stay open and one sync serves many.
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import msgspec
 import structlog
 
 from vesalius.backends.packs_format import END_OF_ARCHIVE
-from vesalius.backends.packs_volume import PackSettings, Volume, sync_folder
+from vesalius.backends.packs_scan import data_after
+from vesalius.backends.packs_volume import LEFT, PackSettings, Volume, sync_folder
 from vesalius.model.errors import OutOfResources
 
 log = structlog.get_logger()
@@ -50,15 +56,21 @@ class OpenPack:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """An unsealed pack of an earlier process, as recovery left it."""
+class Leftover(msgspec.Struct, frozen=True):
+    """An unsealed pack that nobody holds, all of it synced and told to the index."""
 
     name: str
     end: int
     size: int
     mtime_ns: int
-    seen: float
+    seen: float = 0.0  # monotonic, of this process
+
+    def is_same(self, other: Leftover) -> bool:
+        """Whether nobody has written between two looks."""
+        return (self.name, self.end, self.size, self.mtime_ns) == (other.name, other.end, other.size, other.mtime_ns)
+
+
+_decode_leftover = msgspec.json.Decoder(Leftover).decode
 
 
 def hold(path: str, flags: int = os.O_RDWR) -> int | None:
@@ -240,38 +252,61 @@ class PackPool:
     def leave(self, leftover: Leftover) -> None:
         """Recovery has looked at an unsealed pack that nobody holds: it may be adopted."""
         with self._lock:
-            self._leftovers[leftover.name] = leftover
+            before = self._leftovers.get(leftover.name)
+            if before is None or not before.is_same(leftover):
+                self._leftovers[leftover.name] = leftover
 
     def _adopt(self) -> OpenPack | None:
-        for name, leftover in list(self._leftovers.items()):
+        for name, leftover in [*self._leftovers.items(), *self._left_by_others()]:
             if leftover.end >= self.settings.pack_size:
                 continue
-            del self._leftovers[name]
+            self._leftovers.pop(name, None)
             pack = self.reopen(leftover)
             if pack is not None:
                 log.info("pack-adopted", pack=name, end=pack.end)
                 return pack
         return None
 
+    def _left_by_others(self) -> Iterator[tuple[str, Leftover]]:
+        try:
+            names = sorted(os.listdir(self.volume.root))  # noqa: PTH208  names are enough
+        except OSError:
+            return
+        for name in names:
+            if name.endswith(LEFT):
+                with contextlib.suppress(OSError, msgspec.DecodeError):
+                    leftover = _decode_leftover((self.volume.root / name).read_bytes())
+                    yield leftover.name, leftover
+
     def reopen(self, leftover: Leftover) -> OpenPack | None:
-        """Hold a leftover if nobody has touched it since its recovery; None otherwise."""
+        """Hold a leftover if nobody has touched it since it was left; None otherwise."""
         try:
             fd = hold(self.volume.pack_path(leftover.name))
-            if fd is None:
-                return None
-            found = os.fstat(fd)
         except OSError:
             return None
-        pack = OpenPack(leftover.name, fd, leftover.end, found.st_size, time.monotonic())
+        if fd is None:
+            return None
         try:
-            if (found.st_size, found.st_mtime_ns) == (leftover.size, leftover.mtime_ns):
+            found = os.fstat(fd)
+            # The times of a file prove nothing after a power cut, so what counts is that nothing follows the end.
+            if (found.st_size, found.st_mtime_ns) == (leftover.size, leftover.mtime_ns) and not data_after(
+                fd, leftover.end
+            ):
+                pack = OpenPack(leftover.name, fd, leftover.end, found.st_size, time.monotonic())
                 if found.st_size < pack.end + END_OF_ARCHIVE:
                     self.cut(pack)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.volume.left_path(pack.name))  # noqa: PTH108  paths here are strings
                 return pack
         except OSError as error:
-            self.volume.refusal(error, "ftruncate")
+            self.volume.refusal(error, "taking up a pack")
         os.close(fd)
         return None
+
+    def _leave_word(self, leftover: Leftover) -> None:
+        """Tell other processes that a pack was left clean. May be lost: then a recovery finds the same."""
+        with contextlib.suppress(OSError):
+            Path(self.volume.left_path(leftover.name)).write_bytes(msgspec.json.encode(leftover))
 
     def due(self, now: float) -> list[OpenPack]:
         """Take out of the pool what is full or idle; the caller seals it and calls `drop`."""
@@ -309,17 +344,23 @@ class PackPool:
             self._forget_inherited()
             idle, self._free, self._full = self._free + self._full, [], []
             suspects = [pack for pack in self._held.values() if pack.suspect]
+            leftovers = list(self._leftovers.values())
+            self._leftovers = {}
         for pack in idle:
             try:
                 if pack.end:
                     with pack.lock:
                         self.cut(pack)
                         os.fsync(pack.fd)
+                    found = os.fstat(pack.fd)
+                    self._leave_word(Leftover(pack.name, pack.end, found.st_size, found.st_mtime_ns))
                 else:
                     self.remove_empty(pack)
             except OSError as error:
                 self.volume.refusal(error, "fsync")
             self.drop(pack)
+        for leftover in leftovers:
+            self._leave_word(leftover)
         for pack in suspects:
             self.drop(pack)
 

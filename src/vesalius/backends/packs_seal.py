@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -117,7 +118,10 @@ def seal(volume: Volume, pack: OpenPack) -> PackInfo:
     ]
     summary = Summary(pack.name, pack.end, file_size, len(members), pack.dead_bytes, file_sha256(pack.fd))
     write_whole(volume.sidecar_path(pack.name), [msgspec.json.encode(summary) + b"\n", *members], volume.root)
-    return summary.info
+    with contextlib.suppress(OSError):
+        os.unlink(volume.left_path(pack.name))  # noqa: PTH108
+    # Whatever was acknowledged is indexed; and a row of the index that outlives a crash outlives it with all before it.
+    return replace(summary.info, indexed_to=pack.end)
 
 
 def _line(**values: Any) -> bytes:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 PACK = ".tar"
 SIDECAR = ".index.jsonl"
 SUSPECT = ".suspect"
+LEFT = ".left"
 
 # No room, or a limit of this process: the next attempt may succeed.
 _PASSING = frozenset(
@@ -77,6 +78,10 @@ class Volume:
     def suspect_path(self, pack: str) -> str:
         """The mark beside a pack that must not be appended to any more."""
         return f"{self.root}/{pack}{SUSPECT}"
+
+    def left_path(self, pack: str) -> str:
+        """The word beside an open pack that was left clean."""
+        return f"{self.root}/{pack}{LEFT}"
 
     @property
     def read_only(self) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import os
+import time
 
 from vesalius.backends.packs_format import HEADER, Written, encode_header, file_prefix, padded
 from vesalius.backends.packs_pool import OpenPack, PackPool
@@ -110,7 +111,7 @@ class PackWriter:
     def _finish_waiting(self, label: MemberLabel) -> Member:
         pack = self._pool.take()
         try:
-            written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest())
+            written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest(), time.time_ns())
             header = encode_header(written, label)
             end = pack.end + HEADER + padded(len(self._prefix) + self._length)
             self._pool.ensure(pack, end)
@@ -156,7 +157,7 @@ class PackWriter:
             self._advised = upto
 
     def _finish_streamed(self, pack: OpenPack, label: MemberLabel) -> Member:
-        written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest())
+        written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest(), time.time_ns())
         header = encode_header(written, label)
         if self._pieces:
             self._pool.ensure(pack, self._at + self._waiting + 512)

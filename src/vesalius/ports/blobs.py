@@ -31,6 +31,7 @@ class FoundMember:
 
     member: Member
     label: MemberLabel
+    stored_ns: int = 0  # when it was finished, nanoseconds since 1970: the order in which instances became known
 
 
 class BlobWriter(Protocol):
@@ -126,13 +127,18 @@ class BlobStore(Protocol):
         ...
 
     def copy(self, pack: str, place: str, from_offset: int, to_offset: int) -> CopyInfo:
-        """Bring a further place up to `to_offset` of a pack, durably."""
+        """Bring a further place up to `to_offset` of a pack, durably.
+
+        `copied_to` of what it returns is past the `size` of a sealed pack when the copy is whole: the end of the
+        archive and the sidecar included. Raises `OutOfResources`.
+        """
         ...
 
     def seal_idle(self, now: float) -> list[PackInfo]:
         """Seal own packs that are full or idle at `now` (monotonic); called by the worker from time to time.
 
-        `size` of what it returns is the end of the last member, `indexed_to` is 0 as in `packs`.
+        `size` and `indexed_to` of what it returns are the end of the last member: whatever was acknowledged is
+        indexed, and what is not acknowledged is promised to nobody.
         """
         ...
 
