@@ -86,7 +86,7 @@ class WorkerDuties:
 
     def _seal(self) -> None:
         self._board.set_read_only(self._row, bool(getattr(self._archive.blobs, "read_only", False)))
-        for pack in self._archive.blobs.seal_idle(time.time()):
+        for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)
             log.info("pack-sealed", pack=pack.name, members=pack.members, bytes=pack.size)
 
@@ -120,5 +120,5 @@ class HouseDuties:
         from vesalius.archive.reindex import recover
 
         recover(self._archive.blobs, self._archive.index, log)
-        for pack in self._archive.blobs.seal_idle(time.time()):
+        for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)
