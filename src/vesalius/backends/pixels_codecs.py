@@ -7,8 +7,8 @@ that crashes, hangs or grows costs one instance its transcoding (`CannotTranscod
 
 Choice. The stored transfer syntax is preferred by retrieval itself. Otherwise the first of the following that the
 receiver accepts: Explicit VR Little Endian, Implicit VR Little Endian, Deflated Explicit VR Little Endian, Explicit VR
-Big Endian (whatever can be decoded can be written so), then, for receivers that take only compressed images, the lossless
-JPEG-LS, JPEG 2000, JPEG Lossless SV1, RLE. Nothing is ever compressed with loss.
+Big Endian (whatever can be decoded can be written so), then, for receivers that take only compressed images, the
+lossless JPEG-LS, JPEG 2000, JPEG Lossless SV1, RLE. Nothing is ever compressed with loss.
 """
 
 from __future__ import annotations

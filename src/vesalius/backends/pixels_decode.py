@@ -5,8 +5,8 @@ the sign (codestreams of JPEG and JPEG-LS know none, that of JPEG 2000 may disag
 bits are kept and read as the attribute says, extended from the precision of the codestream), the width of the cell,
 the order of the planes (Planar Configuration of the data set is obeyed), and the colour space: a JPEG with loss that
 was coded as YCbCr becomes RGB and a JPEG 2000 that used a component transform is RGB again once decoded, and
-Photometric Interpretation says so (PS3.5 8.2.1, 8.2.4). What was stored in YCbCr without loss stays YCbCr. Frames of one bit per
-pixel are padded to bytes when compressed and follow each other without padding when native (PS3.5 8.1.1).
+Photometric Interpretation says so (PS3.5 8.2.1, 8.2.4). What was stored in YCbCr without loss stays YCbCr. Frames of
+one bit per pixel are padded to bytes when compressed and follow each other without padding when native (PS3.5 8.1.1).
 
 The size that a codestream announces is compared with Rows and Columns before it is decoded.
 """
@@ -123,6 +123,8 @@ def _cells(samples: Samples, precision: int, layout: Layout) -> bytes:
     wanted = (layout.rows, layout.columns) if layout.samples == 1 else (layout.rows, layout.columns, layout.samples)
     if samples.shape != wanted:
         raise CannotTranscode("the decoded frame has another size than the attributes say")
+    if layout.allocated == 1:
+        return np.packbits(samples.reshape(-1) != 0, bitorder="little").tobytes()
     if precision > layout.allocated or layout.allocated not in (8, 16, 32):
         raise CannotTranscode("the codestream has more bits than the attributes say")
     cell = np.dtype(f"<i{layout.allocated // 8}" if layout.signed else f"<u{layout.allocated // 8}")
