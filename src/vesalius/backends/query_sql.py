@@ -1,0 +1,218 @@
+"""Answering a question from the tables of the index, page by page, at a million studies as at a thousand.
+
+Theory. Two ways lead to the rows, and neither ever holds the database for long.
+
+Seek. Where a condition has an index (a UID, Patient ID, Accession Number, the beginning of a name, a date), its
+rows are looked up first: only their ids, which an index gives without touching a row, and only up to a
+bound. From there the ids go down the levels (patient to study to series to instance) and the rows of the
+level that was asked for are read by their ids, a page at a time, with all other conditions checked on the way. Of
+several such conditions the first that names few rows is taken.
+
+Walk. Where nothing selects, or what selects names too many rows, windows of primary keys are read one after the
+other. A window grows while it finds little and shrinks when it finds much, so that a page comes
+soon and each statement ends soon.
+
+Between two pages nothing is open: no cursor, no transaction. To abandon the iterator is to cancel. The order is
+that of arrival (ids), the same for the same question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vesalius.backends.database import Database, Row, Transaction
+from vesalius.backends.query_sql_answers import Plan, plan_answers
+from vesalius.backends.query_sql_conditions import Clause, Dialect, Seek, Sql, all_of, compile_conditions, in_list
+from vesalius.model.entities import Level
+from vesalius.model.query import Match, Query
+
+FEW = 2000  # ids that make a condition selective enough to stop looking for a better one
+MANY = 50_000  # ids beyond which walking is no slower than seeking
+FIRST_PAGE = 50  # answers
+PAGE = 500
+FIRST_WINDOW = 500  # primary keys
+WINDOW = 20_000
+PARENTS = 50  # rows whose children are looked up in one statement
+
+_TABLES = ("patient", "study", "series", "instance")
+_PARENT = ("", "patient_ref", "study_ref", "series_ref")
+
+
+def find(database: Database, query: Query) -> Iterator[list[Match]]:
+    """Answers in pages, the first before the last row is read (`Index.find`). Raises `IndexUnavailable`."""
+    if query.limit == 0:
+        return
+    left = query.limit
+    skip = query.offset
+    for page in _Finder(database, query).pages():
+        if skip:
+            skipped = min(skip, len(page))
+            page = page[skipped:]
+            skip -= skipped
+        if left is not None:
+            page = page[:left]
+            left -= len(page)
+        if page:
+            yield page
+        if left == 0:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What the first look at the database found: ids at a level, or none where it has to be walked."""
+
+    seek: Seek | None
+    ids: list[int]
+    rows: list[Row] | None = None  # where all of them came along at once
+
+
+class _Finder:
+    """One question on its way through one database."""
+
+    def __init__(self, database: Database, query: Query) -> None:
+        self._database = database
+        self._dialect: Dialect = database.dialect
+        self._level = query.level
+        self._clauses = compile_conditions(query, self._dialect)
+        again = [clause.tag for clause in self._clauses if not clause.exact]
+        self._plan: Plan = plan_answers(query, again)
+        self._where = self._conditions(self._clauses)
+
+    def pages(self) -> Iterator[list[Match]]:
+        """All answers."""
+        start = self._database.lookup(self._start)
+        if start.rows is not None:
+            page = self._plan.answers(start.rows)
+            if page:
+                yield page
+        elif start.seek is None:
+            yield from self._walk()
+        else:
+            yield from self._fetch(self._down(start.seek.level, self._ids(start)))
+
+    def _start(self, tx: Transaction) -> _Start:
+        """Choose the way; where few rows are meant, read them in the same visit."""
+        seeks = sorted((c.seek for c in self._clauses if c.seek is not None), key=lambda seek: seek.rank)
+        for seek in seeks:
+            ids = self._probe(tx, seek, FEW)
+            if ids is not None:
+                return self._at_once(tx, seek, ids)
+        for seek in seeks:
+            if seek.listed and len(seek.statements) > 1:
+                return _Start(seek, [])
+            ids = self._probe(tx, seek, MANY)
+            if ids is not None:
+                return _Start(seek, ids)
+        return _Start(None, [])
+
+    def _probe(self, tx: Transaction, seek: Seek, most: int) -> list[int] | None:
+        """The ids that a seek names, in order; None where they are more than `most`."""
+        ids: set[int] = set()
+        for statement in seek.statements:
+            rows = tx.rows(f"{statement.text} LIMIT ?", (*statement.params, most + 1))
+            if len(rows) > most:
+                return None
+            ids.update(row[0] for row in rows)
+            if len(ids) > most:
+                return None
+        return sorted(ids)
+
+    def _at_once(self, tx: Transaction, seek: Seek, ids: list[int]) -> _Start:
+        level, below = seek.level, ids
+        while level < self._level and len(below) <= PARENTS:
+            level = Level(level + 1)
+            below = [row[0] for row in self._rows(tx, self._children(level, below))] if below else []
+        if not below:
+            return _Start(seek, [], [])
+        if level is self._level and len(below) <= FIRST_PAGE:
+            return _Start(seek, [], self._rows(tx, self._rows_of(below)))
+        return _Start(seek, ids)
+
+    def _ids(self, start: _Start) -> Iterator[int]:
+        if start.ids or start.seek is None:
+            yield from start.ids
+            return
+        seen: set[int] = set()
+        for statement in start.seek.statements:
+            ids = sorted(row[0] for row in self._lookup(statement) if row[0] not in seen)
+            seen.update(ids)
+            yield from ids
+
+    def _down(self, level: Level, ids: Iterator[int]) -> Iterator[int]:
+        """From the ids of one level to those of the level that was asked for."""
+        while level < self._level:
+            level = Level(level + 1)
+            ids = self._below(level, ids)
+        return ids
+
+    def _below(self, level: Level, parents: Iterator[int]) -> Iterator[int]:
+        size = 1
+        while chunk := list(islice(parents, size)):
+            yield from [row[0] for row in self._lookup(self._children(level, chunk))]
+            size = PARENTS
+
+    def _fetch(self, ids: Iterator[int]) -> Iterator[list[Match]]:
+        size = FIRST_PAGE
+        while chunk := list(islice(ids, size)):
+            page = self._plan.answers(self._lookup(self._rows_of(chunk)))
+            if page:
+                yield page
+            size = PAGE
+
+    def _walk(self) -> Iterator[list[Match]]:
+        table = _TABLES[self._level]
+        last = self._lookup(Sql(f"SELECT MAX(id) FROM {table}"))[0][0] or 0  # noqa: S608
+        after, window = self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0, FIRST_WINDOW  # noqa: S608
+        after -= 1
+        while after < last:
+            until = min(after + window, last)
+            where = all_of([Sql(f"{table}.id > ? AND {table}.id <= ?", (after, until)), *self._where])
+            page = self._plan.answers(self._lookup(self._select(where, walking=True)))
+            if page:
+                yield page
+            after = until
+            window = max(window // 2, PAGE) if len(page) > PAGE else min(window * 2, WINDOW)
+
+    # -- statements
+
+    def _conditions(self, clauses: Sequence[Clause], only: Level | None = None) -> list[Sql]:
+        parts = [clause.where for clause in clauses if only is None or clause.level is only]
+        if (only or self._level) is Level.IMAGE:
+            parts.append(Sql("instance.rank = 0"))
+        return parts
+
+    def _children(self, level: Level, parents: Sequence[int]) -> Sql:
+        table = _TABLES[level]
+        refs = in_list(self._dialect, f"{table}.{_PARENT[level]}", parents, "bigint")
+        where = all_of([refs, *self._conditions(self._clauses, level)])
+        return Sql(f"SELECT {table}.id FROM {table} WHERE {where.text} ORDER BY {table}.id", where.params)  # noqa: S608
+
+    def _rows_of(self, ids: Sequence[int]) -> Sql:
+        chosen = in_list(self._dialect, f"{_TABLES[self._level]}.id", ids, "bigint")
+        return self._select(all_of([chosen, *self._where]))
+
+    def _select(self, where: Sql, *, walking: bool = False) -> Sql:
+        """The rows of the level with those above: from the asked level upwards, on either database."""
+        table = _TABLES[self._level]
+        source = table
+        top = min([self._plan.top, *(clause.level for clause in self._clauses)])
+        # SQLite: CROSS JOIN keeps this order; NOT INDEXED leaves the primary key as the only way to walk.
+        join = "CROSS JOIN" if self._dialect == "sqlite" else "JOIN"
+        if walking and self._dialect == "sqlite":
+            source += " NOT INDEXED"
+        for level in range(self._level, top, -1):
+            source += f" {join} {_TABLES[level - 1]} ON {_TABLES[level - 1]}.id = {_TABLES[level]}.{_PARENT[level]}"
+        return Sql(
+            f"SELECT {self._plan.columns} FROM {source} WHERE {where.text} ORDER BY {table}.id",  # noqa: S608
+            where.params,
+        )
+
+    def _lookup(self, statement: Sql) -> Sequence[Row]:
+        return self._database.lookup(lambda tx: tx.rows(statement.text, statement.params))
+
+    def _rows(self, tx: Transaction, statement: Sql) -> list[Any]:
+        return list(tx.rows(statement.text, statement.params))
