@@ -33,9 +33,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vesalius.model.entities import Claim, Member, Provenance
+from vesalius.model.entities import Member, Provenance
 from vesalius.model.errors import LimitExceeded
-from vesalius.model.identifiers import IMPLEMENTATION_CLASS_UID
 from vesalius.ports.blobs import FoundMember, MemberLabel
 
 BLOCK = 512
@@ -45,9 +44,7 @@ HEADER = BLOCK + RECORDS + BLOCK
 END_OF_ARCHIVE = 2 * BLOCK
 # Enough to parse a header with its label, preamble and file meta information in one read.
 HEADER_READ = 4096
-PREAMBLE = bytes(128) + b"DICM"
 
-IMPLEMENTATION_VERSION = "VESALIUS_0"
 
 _XATTR = b" SCHILY.xattr.user.vesalius="
 # A ustar size field holds 11 octal digits.
@@ -112,43 +109,6 @@ class Written:
 def padded(length: int) -> int:
     """`length` rounded up to whole tar blocks."""
     return (length + 511) & ~511
-
-
-# -- file meta information (PS3.10 7.1) ---------------------------------------------------------
-
-
-def _short(element: int, vr: bytes, value: bytes) -> bytes:
-    return b"\x02\x00" + element.to_bytes(2, "little") + vr + len(value).to_bytes(2, "little") + value
-
-
-def _uid(element: int, uid: str) -> bytes:
-    value = uid.encode("ascii", "replace")[:64]
-    return _short(element, b"UI", value + b"\0" if len(value) & 1 else value)
-
-
-def _text(element: int, vr: bytes, text: str) -> bytes:
-    value = text.encode("ascii")
-    return _short(element, vr, value + b" " if len(value) & 1 else value)
-
-
-_VERSION = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01"
-_IMPLEMENTATION = _uid(0x0012, IMPLEMENTATION_CLASS_UID) + _text(0x0013, b"SH", IMPLEMENTATION_VERSION)
-
-
-def file_prefix(claim: Claim, provenance: Provenance) -> bytes:
-    """The preamble and file meta information of a member: everything before its data set."""
-    aet = provenance.calling_aet
-    meta = b"".join(
-        (
-            _VERSION,
-            _uid(0x0002, claim.sop_class),
-            _uid(0x0003, claim.sop_instance),
-            _uid(0x0010, claim.transfer_syntax),
-            _IMPLEMENTATION,
-            _text(0x0016, b"AE", aet) if aet and len(aet) <= 16 and aet.isascii() and aet.isprintable() else b"",
-        )
-    )
-    return PREAMBLE + _short(0x0000, b"UL", len(meta).to_bytes(4, "little")) + meta
 
 
 # -- writing a header ---------------------------------------------------------------------------

@@ -253,8 +253,10 @@ class PackPool:
         """Recovery has looked at an unsealed pack that nobody holds: it may be adopted."""
         with self._lock:
             before = self._leftovers.get(leftover.name)
-            if before is None or not before.is_same(leftover):
-                self._leftovers[leftover.name] = leftover
+            if before is not None and before.is_same(leftover):
+                return
+            self._leftovers[leftover.name] = leftover
+        self._leave_word(leftover)
 
     def _adopt(self) -> OpenPack | None:
         for name, leftover in [*self._leftovers.items(), *self._left_by_others()]:
@@ -344,7 +346,6 @@ class PackPool:
             self._forget_inherited()
             idle, self._free, self._full = self._free + self._full, [], []
             suspects = [pack for pack in self._held.values() if pack.suspect]
-            leftovers = list(self._leftovers.values())
             self._leftovers = {}
         for pack in idle:
             try:
@@ -359,8 +360,6 @@ class PackPool:
             except OSError as error:
                 self.volume.refusal(error, "fsync")
             self.drop(pack)
-        for leftover in leftovers:
-            self._leave_word(leftover)
         for pack in suspects:
             self.drop(pack)
 
