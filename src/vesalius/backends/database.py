@@ -20,7 +20,7 @@ value: drivers put rows into their messages, and rows are patient data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -28,17 +28,23 @@ import asyncpg
 import pysqlite3
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects import postgresql, sqlite
 
 from vesalius.model.errors import IndexUnavailable, SettingsError
 
 T = TypeVar("T")
 Row: TypeAlias = "tuple[Any, ...]"
 
+# What a driver raises about a value rather than about the database.
+_BAD_VALUES = (asyncpg.exceptions.DataError, asyncpg.exceptions.ProgramLimitExceededError, asyncpg.DataError)
 _FAILURES = (sa_exc.SQLAlchemyError, pysqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 class Transaction(Protocol):
     """One transaction through the bare driver. Parameters stand as `?`."""
+
+    # Appended to a SELECT by key: keeps the row from changing until the transaction ends.
+    for_update: str
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Row]:
         """All rows of one statement."""
@@ -134,10 +140,16 @@ def open_database(url: str, *, migrate: bool = True) -> Database:
 
 @contextmanager
 def failures_translated() -> Iterator[None]:
-    """Turn every failure of a driver into `IndexUnavailable`, without the values that drivers print."""
+    """Turn every failure of a driver into `IndexUnavailable`, without the values that drivers print.
+
+    A value that the database cannot hold is the value's fault: `ValueError`.
+    """
     try:
         yield
     except _FAILURES as error:
+        origin = getattr(error, "orig", None) or error
+        if isinstance(origin, _BAD_VALUES) or isinstance(origin.__cause__, _BAD_VALUES):
+            raise ValueError(f"the index cannot hold a value ({type(origin).__name__})") from None
         # `from None`: the chain would carry statements with their parameters into a log.
         raise unavailable(error) from None
 
@@ -152,6 +164,18 @@ def unavailable(error: BaseException) -> IndexUnavailable:
         f"the index database failed: {kind}",
         hint="look whether the database server runs, and whether its disk is full or read-only",
     )
+
+
+def upsert(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> None:
+    """Insert a row, or update the one with its primary key."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    keys = [column.name for column in table.primary_key]
+    statement = insert(table).values(**values)
+    rest = {name: statement.excluded[name] for name in values if name not in keys}
+    if rest:
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))
+    else:
+        connection.execute(statement.on_conflict_do_nothing(index_elements=keys))
 
 
 def numbered(sql: str) -> str:

@@ -210,38 +210,40 @@ def _is_closed(error: BaseException) -> bool:
 class PostgresTransaction:
     """`Transaction` over a bare asyncpg connection; to be used inside SQLAlchemy's greenlet bridge."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "for_update")
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self.for_update = " FOR NO KEY UPDATE"  # rows that refer to it may still be inserted
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Row]:
         """All rows of one statement."""
-        rows: Sequence[Row] = await_only(self._driver.fetch(_numbered(sql), *params))
+        rows: Sequence[Row] = await_only(self._driver.fetch(_numbered(sql), *_clean(params)))
         return rows
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         """All rows for any number of values, as one array."""
-        rows: Sequence[Row] = await_only(self._driver.fetch(_any_of(sql), list(values)))
+        rows: Sequence[Row] = await_only(self._driver.fetch(_any_of(sql), list(_clean(values))))
         return rows
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> None:
         """One statement without an answer."""
         # fetch, not execute: it goes through the cache of prepared statements.
-        await_only(self._driver.fetch(_numbered(sql), *params))
+        await_only(self._driver.fetch(_numbered(sql), *_clean(params)))
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """One statement for each of the rows, pipelined."""
         if len(rows) == 1:
             self.run(sql, rows[0])
         else:
-            await_only(self._driver.executemany(_numbered(sql), rows))
+            await_only(self._driver.executemany(_numbered(sql), [_clean(row) for row in rows]))
 
     def insert(
         self, table: sa.Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], key: Sequence[str]
     ) -> list[int | None]:
         """Insert rows in one statement; a row that lost the race for a unique key has no id."""
         names, keys = tuple(columns), tuple(key)
+        rows = [_clean(row) for row in rows]
         if len(rows) == 1:
             return [await_only(self._driver.fetchval(_insert_one_sql(table, names), *rows[0]))]
         by_column = list(zip(*rows, strict=True))
@@ -249,6 +251,13 @@ class PostgresTransaction:
         ids: dict[Row, int] = {tuple(row)[1:]: row[0] for row in found}
         places = [names.index(name) for name in keys]
         return [ids.get(tuple(row[place] for place in places)) for row in rows]
+
+
+def _clean(values: Sequence[Any]) -> Sequence[Any]:
+    # PostgreSQL's text cannot hold U+0000, which broken names may have (bad-input S10).
+    if any(type(value) is str and "\0" in value for value in values):
+        return [value.replace("\0", "") if isinstance(value, str) else value for value in values]
+    return values
 
 
 @functools.lru_cache(maxsize=256)

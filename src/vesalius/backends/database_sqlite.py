@@ -240,11 +240,12 @@ class SqliteDatabase:
 class SqliteTransaction:
     """`Transaction` over a bare pysqlite3 connection."""
 
-    __slots__ = ("_connection", "_execute")
+    __slots__ = ("_connection", "_execute", "for_update")
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.for_update = ""  # nobody else writes meanwhile
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Row]:
         """All rows of one statement."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from vesalius.backends.database import Database
+from vesalius.backends import schema
+from vesalius.backends.database import Database, upsert
 from vesalius.model.errors import SettingsError
 
 # The newest revision; a test holds it against the scripts.
@@ -49,3 +50,5 @@ def _upgrade(connection: sa.Connection) -> None:
             hint="start the newer version, or restore the database as it was before the upgrade",
         )
     runner.upgrade(connection)
+    if current is None:
+        upsert(connection, schema.meta, {"key": "attributes", "value": schema.FINGERPRINT})
