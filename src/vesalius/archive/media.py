@@ -296,4 +296,3 @@ def _ignoring_case(root: Path, file_id: str) -> Path | None:
         return path
     path = root / file_id.lower()
     return path if path.is_file() else None
-

@@ -35,6 +35,7 @@ import msgspec
 
 from vesalius.model.entities import Member, Provenance
 from vesalius.model.errors import LimitExceeded
+from vesalius.model.file_meta import PREAMBLE
 from vesalius.ports.blobs import FoundMember, MemberLabel
 
 BLOCK = 512
@@ -44,7 +45,8 @@ HEADER = BLOCK + RECORDS + BLOCK
 END_OF_ARCHIVE = 2 * BLOCK
 # Enough to parse a header with its label, preamble and file meta information in one read.
 HEADER_READ = 4096
-
+# 128 zero bytes and "DICM" (PS3.10 7.1).
+PREFIX_LEAST = 132
 
 _XATTR = b" SCHILY.xattr.user.vesalius="
 # A ustar size field holds 11 octal digits.
@@ -243,7 +245,7 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
     `data` must reach over the file meta information (`HEADER_READ` bytes do). None for anything that is not
     the whole and right header of a member of this pack in this place.
     """
-    if len(data) < HEADER + len(PREAMBLE) or data[:BLOCK] != _PAX_BLOCK:
+    if len(data) < HEADER + PREFIX_LEAST or data[:BLOCK] != _PAX_BLOCK:
         return None
     records = data[BLOCK : BLOCK + RECORDS]
     label, comment_at = None, -1
@@ -267,7 +269,7 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
     if label is None or comment_at < 0 or label.pack != pack or label.header_offset != at:
         return None
     prefix_length = label.file_length - label.dataset_length
-    if not len(PREAMBLE) <= prefix_length <= len(data) - HEADER or label.dataset_length < 0:
+    if not PREFIX_LEAST <= prefix_length <= len(data) - HEADER or label.dataset_length < 0:
         return None
     checked = zlib.crc32(data[HEADER : HEADER + prefix_length], zlib.crc32(records[:comment_at]))
     if crc != b"%08x" % checked or not _checksum_holds(data[BLOCK + RECORDS : HEADER]):

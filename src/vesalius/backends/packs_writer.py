@@ -16,10 +16,12 @@ import hashlib
 import os
 import time
 
-from vesalius.backends.packs_format import HEADER, Written, encode_header, file_prefix, padded
+from vesalius.backends.packs_format import HEADER, Written, encode_header, padded
 from vesalius.backends.packs_pool import OpenPack, PackPool
 from vesalius.model.entities import Claim, Member, Provenance
 from vesalius.model.errors import OutOfResources, VesaliusError
+from vesalius.model.file_meta import file_prefix
+from vesalius.model.file_meta import file_prefix
 from vesalius.ports.blobs import MemberLabel
 
 # Most pieces in one gathered write; IOV_MAX is 1024.
@@ -54,7 +56,7 @@ class PackWriter:
     def __init__(self, pool: PackPool, claim: Claim, provenance: Provenance) -> None:
         pool.volume.check()
         self._pool = pool
-        self._prefix = file_prefix(claim, provenance)
+        self._prefix = file_prefix(claim, provenance.calling_aet)
         self._sha256 = hashlib.sha256()
         self._length = 0
         self._pieces: list[bytes] = []
