@@ -35,7 +35,6 @@ import msgspec
 
 from vesalius.model.entities import Member, Provenance
 from vesalius.model.errors import LimitExceeded
-from vesalius.model.file_meta import PREAMBLE
 from vesalius.ports.blobs import FoundMember, MemberLabel
 
 BLOCK = 512

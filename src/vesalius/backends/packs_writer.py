@@ -21,7 +21,6 @@ from vesalius.backends.packs_pool import OpenPack, PackPool
 from vesalius.model.entities import Claim, Member, Provenance
 from vesalius.model.errors import OutOfResources, VesaliusError
 from vesalius.model.file_meta import file_prefix
-from vesalius.model.file_meta import file_prefix
 from vesalius.ports.blobs import MemberLabel
 
 # Most pieces in one gathered write; IOV_MAX is 1024.
