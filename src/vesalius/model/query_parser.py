@@ -52,6 +52,7 @@ LEVELS: dict[Root, tuple[Level, ...]] = {
 
 MAX_WILDCARDS = 100  # `*` (runs count once) and `?` in one question; more is A700 (bad-input D20)
 MAX_PATTERNS = 1000  # values of one key of which at least one has a wildcard
+MAX_PATTERN_CHARACTERS = 20_000  # of one key, in all
 
 _WILDCARD_VRS = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -174,7 +175,7 @@ def _condition(
     tag: int, vr: str, kind: ColumnKind, values: tuple[str, ...], options: Options, timezone: str
 ) -> Condition | None:
     """How a key matches; None where it matches everything (C.2.2.2.3)."""
-    values = tuple(part for part in (text.strip(" \0") for text in values) if part)
+    values = tuple(part for part in (text.strip(" \0").replace("\0", "\ufffd") for text in values) if part)
     if not values or (len(values) == 1 and not values[0].strip("*")):
         return None
     if options.empty_value_matching and values == ('""',):
@@ -201,7 +202,7 @@ def _condition(
 
 def _name_condition(values: tuple[str, ...], options: Options) -> Condition | None:
     if any("*" in text or "?" in text for text in values):
-        if sum(len(text) for text in values) > 10_000:
+        if sum(map(len, values)) > MAX_PATTERN_CHARACTERS:
             raise LimitExceeded("Name patterns are too long", hint="ask with fewer or shorter patterns")
         patterns = (pattern for text in values for pattern in name_patterns(_STARS.sub("*", text)))
         return Wildcard(_without_repeats(tuple(patterns)))
@@ -276,8 +277,8 @@ def _wildcards(condition: Condition) -> int:
         return sum(_wildcards(inner) for _, inner in condition.conditions)
     if not isinstance(condition, Wildcard):
         return 0
-    if len(condition.patterns) > MAX_PATTERNS:
-        raise LimitExceeded(f"More than {MAX_PATTERNS} patterns in one key", hint="ask with fewer patterns")
+    if len(condition.patterns) > MAX_PATTERNS or sum(map(len, condition.patterns)) > MAX_PATTERN_CHARACTERS:
+        raise LimitExceeded("Too many or too long patterns in one key", hint="ask with fewer or shorter patterns")
     return sum(pattern.count("*") + pattern.count("?") for pattern in condition.patterns)
 
 
