@@ -24,9 +24,10 @@ import structlog
 
 from vesalius.archive.ingest import Ingest
 from vesalius.archive.media import MediaLimits, Refused, Source, sources
-from vesalius.archive.part10 import MEDIA_STORAGE_DIRECTORY, NotDicom, Opened, open_part10
+from vesalius.archive.part10 import SOP_CLASS, SOP_INSTANCE, NotDicom, Opened, open_part10
 from vesalius.model.entities import Provenance, Receipt, Verdict
-from vesalius.model.errors import LimitExceeded, OutOfResources, VesaliusError
+from vesalius.model.errors import DataSetMismatch, LimitExceeded, OutOfResources, VesaliusError
+from vesalius.standard.sop_classes import MEDIA_STORAGE_DIRECTORY
 
 log = structlog.get_logger()
 
@@ -193,6 +194,13 @@ class _Run:
             if opened.claim.sop_class == MEDIA_STORAGE_DIRECTORY:
                 self._skip(source.name, "a directory of a medium, not an instance")
                 return
+            missing = [
+                tag
+                for tag, uid in ((SOP_CLASS, opened.claim.sop_class), (SOP_INSTANCE, opened.claim.sop_instance))
+                if not uid
+            ]
+            if missing:
+                raise DataSetMismatch("the data set has no SOP Class or SOP Instance UID", offending=missing)
             self._stream(source, opened, stream)
 
     def _stream(self, source: Source, opened: Opened, stream: BinaryIO) -> None:

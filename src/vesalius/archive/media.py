@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vesalius.archive.part10 import MEDIA_STORAGE_DIRECTORY, Readable, open_part10
+from vesalius.archive.part10 import Readable, open_part10
 from vesalius.model.datasets import decode
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, LimitExceeded, VesaliusError
+from vesalius.standard.sop_classes import MEDIA_STORAGE_DIRECTORY
 
 DIRECTORY_RECORD_SEQUENCE = 0x00041220
 REFERENCED_FILE_ID = 0x00041500

@@ -33,8 +33,6 @@ TRANSFER_SYNTAX = 0x00020010
 SOP_CLASS = 0x00080016
 SOP_INSTANCE = 0x00080018
 
-MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from vesalius.archive.search import QUERY_RETRIEVE_LEVEL, UNIQUE_KEYS, unique_keys
 from vesalius.model.entities import Level, StoredInstance, Values
 from vesalius.model.errors import CannotTranscode, IdentifierMismatch
-from vesalius.model.identifiers import is_valid_uid
+from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.query import Root
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.index import Index
@@ -137,4 +137,4 @@ def _texts(values: Values, tag: int) -> tuple[str, ...]:
 def _is_plain(level: Level, value: str) -> bool:
     if level is Level.PATIENT:
         return "*" not in value and "?" not in value
-    return is_valid_uid(value)
+    return is_tolerable_uid(value)

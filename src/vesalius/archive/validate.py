@@ -2,17 +2,17 @@
 
 Theory. A C-STORE request names a SOP Class and a SOP Instance beside the data set that repeats both
 (PS3.7 9.1.1.1). The claim alone decides whether the transfer may begin: a UID that breaks the rules of
-construction never reaches a file name, a class that is not storage never takes space. The data set
-decides whether it may end: where it contradicts the claim, or lacks what identifies it, it is refused
-and leaves no trace (PS3.4 B.2.3). Nothing else is a reason to refuse: a nonsense value is kept as sent
-and noted, and no UID is ever invented.
+construction never reaches a file name, a class that is not storage never takes space. (Leading zeros in a UID,
+which real devices emit, are harmless and pass.) The data set decides whether it may end: where it contradicts the
+claim, or lacks what identifies it, it is refused and leaves no trace (PS3.4 B.2.3). Nothing else is a reason to
+refuse: a nonsense value is kept as sent and noted, and no UID is ever invented.
 """
 
 from __future__ import annotations
 
 from vesalius.model.entities import Claim, Record
 from vesalius.model.errors import ClassNotSupported, DataSetMismatch, InvalidInstanceUID
-from vesalius.model.identifiers import is_valid_uid
+from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.standard.sop_classes import is_storage
 
 SOP_CLASS_UID = 0x00080016
@@ -24,10 +24,10 @@ def check_claim(claim: Claim) -> None:
 
     Raises `InvalidInstanceUID` (PS3.5 9.1; status 0117) and `ClassNotSupported` (status 0122).
     """
-    if not is_valid_uid(claim.sop_instance):
+    if not is_tolerable_uid(claim.sop_instance):
         raise InvalidInstanceUID(
-            "the Affected SOP Instance UID breaks the rules for UIDs",
-            hint="1 to 64 characters, digits and dots, no component with a leading zero (PS3.5 9.1)",
+            "the SOP Instance UID breaks the rules for UIDs",
+            hint="digits in components between dots, 64 characters at most (PS3.5 9.1)",
             offending=(SOP_INSTANCE_UID,),
         )
     if not is_storage(claim.sop_class):
