@@ -120,15 +120,11 @@ def store_rq(
 
 
 def find_rq(sop_class: str = STUDY_FIND, message_id: int = 1) -> bytes:
-    return command_set(
-        {0x2: uid(sop_class), 0x100: us(0x20), 0x110: us(message_id), 0x700: us(0), 0x800: us(0)}
-    )
+    return command_set({0x2: uid(sop_class), 0x100: us(0x20), 0x110: us(message_id), 0x700: us(0), 0x800: us(0)})
 
 
 def get_rq(sop_class: str = STUDY_GET, message_id: int = 1) -> bytes:
-    return command_set(
-        {0x2: uid(sop_class), 0x100: us(0x10), 0x110: us(message_id), 0x700: us(0), 0x800: us(0)}
-    )
+    return command_set({0x2: uid(sop_class), 0x100: us(0x10), 0x110: us(message_id), 0x700: us(0), 0x800: us(0)})
 
 
 def move_rq(destination: str, sop_class: str = STUDY_MOVE, message_id: int = 1) -> bytes:

@@ -57,8 +57,8 @@ BUSY = Refusal(2, 3, 1)
 class PeerBook:
     """The configured peers, remembered for a moment so that the event loop never waits for the database.
 
-    `fresh` is awaited where a wrong answer would refuse a peer that was just added; `now` serves the rights of
-    each message and asks for a refresh in the background once what it holds is older than `max_age` seconds.
+    `fresh` is awaited before a title is called unknown, so that a peer that was just added is not refused; `now`
+    serves known ones and the rights of each message, and asks for a refresh in the background once what it holds is older than `max_age` seconds.
     When the source fails (the database is away), the last good answer stays.
     """
 
@@ -80,9 +80,7 @@ class PeerBook:
 
     async def fresh(self) -> tuple[Peer, ...]:
         """The peers as they are, or as they last were if the source does not answer within two seconds."""
-        if time.monotonic() - self._loaded > self._max_age / 2:
-            task = self._start()
-            await asyncio.wait((task,), timeout=self._patience)
+        await asyncio.wait((self._start(),), timeout=self._patience)
         return self._peers
 
     def now(self) -> tuple[Peer, ...]:

@@ -112,7 +112,11 @@ class Association(Link):
         elif isinstance(event, ReleaseRequested):
             self._on_release_requested()
         elif isinstance(event, ReleaseConfirmed):
-            self.finish("released")
+            if self.upper.state is State.STA12:  # a release collision: the peer answered first, now this side does
+                self._releasing = True
+                self._release_when_done()
+            else:
+                self.finish("released")
         elif isinstance(event, Aborted):
             who = "this side" if event.by_us else "the peer"
             self.finish(f"aborted by {who} ({event.source}/{event.reason}) {event.detail}".rstrip())
@@ -238,7 +242,8 @@ class Association(Link):
         self._release_when_done()
 
     def _release_when_done(self) -> None:
-        if self._releasing and not self.operations and not self.ended:
+        answerable = self.upper.state in (State.STA8, State.STA9, State.STA12)
+        if self._releasing and answerable and not self.operations and not self.ended:
             self._releasing = False
             self.carry_out(self.upper.release_reply())
             if self.upper.state is State.STA13:

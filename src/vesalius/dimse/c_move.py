@@ -94,7 +94,8 @@ class MoveProvider:
 
     async def _target(self, operation: Operation) -> Peer:
         """The destination. Raises `DestinationUnknown`, `NotAuthorized`."""
-        target = destination(operation.command.move_destination, await self._book.fresh())
+        title = operation.command.move_destination
+        target = destination(title, self._book.now()) or destination(title, await self._book.fresh())
         if target is None:
             raise DestinationUnknown("the move destination is not a peer of this archive")
         if not self._may_move_to(operation.assoc, target):

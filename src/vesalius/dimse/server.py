@@ -180,8 +180,9 @@ class AcceptedAssociation(association.Association):
 
     async def _answer(self, rq: AssociateRQ) -> AssociateAC | AssociateRJ:
         server = self._server
-        peers = await server.book.fresh()
-        self.caller = access.caller_of(rq.calling_aet, rq.called_aet, self.address, peers, self.settings)
+        self.caller = self._recognise(rq, server.book.now())
+        if self.caller is None or self.caller.peer is None:
+            self.caller = self._recognise(rq, await server.book.fresh())
         verdict = IdentityVerdict(accepted=True)
         identity = rq.user_information.identity
         identify = server.services.identify
@@ -201,6 +202,9 @@ class AcceptedAssociation(association.Association):
             capacity=server.capacity,
         )
         return negotiate(rq, offer)
+
+    def _recognise(self, rq: AssociateRQ, peers: tuple[Peer, ...]) -> Caller | None:
+        return access.caller_of(rq.calling_aet, rq.called_aet, self.address, peers, self.settings)
 
     def _accept(self, rq: AssociateRQ, ac: AssociateAC) -> None:
         self.calling_aet = rq.calling_aet
