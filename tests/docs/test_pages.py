@@ -6,11 +6,9 @@ import re
 import subprocess
 import sys
 import tomllib
-
 from pathlib import Path
 
 import pytest
-
 from tests.support.data import REPOSITORY
 from tools.tree import tree
 
