@@ -112,8 +112,8 @@ class Above:
         self._remembered = remembered
         self._note = noter
         self._homes: dict[SeriesKey, Home] = {}
-        self._new_studies: Counter[int] = Counter()  # by patient
-        self._new_series: Counter[int] = Counter()  # by study
+        self._new_studies: dict[int, int] = defaultdict(int)  # by patient
+        self._new_series: dict[int, int] = defaultdict(int)  # by study
         self._patient_of: dict[int, int] = {}  # of the studies above
         self.merged: dict[SeriesKey, Merged] = {}
         # By the rows made here, the arrival whose values they were made of.
@@ -228,27 +228,26 @@ class Above:
                 union[0].add(modality)
                 union[1].add(arrival.sop_class)
         self._count_patients(homes, merges[Level.PATIENT])
-        instances = Counter([home.study for home in homes])
+        instances = _counted([home.study for home in homes])
         for row in sorted({*merges[Level.STUDY], *unions}):
             self._merge(Level.STUDY, row, merges[Level.STUDY].get(row, ()))
             if row in unions:
                 self._unite(row, *unions[row])
-        self._tx.many(_COUNT_STUDY, [(self._new_series[row], instances[row], row) for row in sorted(instances)])
+        self._tx.many(_COUNT_STUDY, [(self._new_series.get(row, 0), instances[row], row) for row in sorted(instances)])
         for row in sorted(merges[Level.SERIES]):
             self._merge(Level.SERIES, row, merges[Level.SERIES][row])
-        by_series = Counter([home.series for home in homes])
+        by_series = _counted([home.series for home in homes])
         self._tx.many(_COUNT_SERIES, [(by_series[row], row) for row in sorted(by_series)])
 
     def _count_patients(self, homes: Sequence[Home], merges: dict[int, list[Arrival]]) -> None:
         for row in sorted(merges):
             self._merge_patient(row, merges[row])
-        instances = Counter([home.patient for home in homes])
-        series: Counter[int] = Counter()
+        instances = _counted([home.patient for home in homes])
+        studies, series = self._new_studies, dict.fromkeys(instances, 0)
         for study, count in self._new_series.items():
             series[self._patient_of[study]] += count
         self._tx.many(
-            _COUNT_PATIENT,
-            [(self._new_studies[row], series[row], instances[row], row) for row in sorted(instances)],
+            _COUNT_PATIENT, [(studies.get(row, 0), series[row], instances[row], row) for row in sorted(instances)]
         )
 
     def _look_for_merges(self, arrival: Arrival, home: Home, merges: dict[Level, dict[int, list[Arrival]]]) -> None:
@@ -329,6 +328,11 @@ class Above:
     def _note_once(self, arrival: Arrival, note: Note) -> None:
         if not self._tx.rows(_NOTED, (series_key(arrival)[0], note.code)):
             self._note(arrival, note)
+
+
+def _counted(rows: list[int]) -> dict[int, int]:
+    # Counter(rows) costs two microseconds more, four times for every instance.
+    return {rows[0]: 1} if len(rows) == 1 else Counter(rows)
 
 
 def _within(value: str, joined: str) -> bool:

@@ -19,7 +19,7 @@ levels and rows in the same order.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +60,7 @@ class _Tally:
     by_modality: dict[str, int]
     end: int = 0
     members: int = 0
-    new: Counter[Level] = field(default_factory=Counter)
+    new: list[int] = field(default_factory=lambda: [0, 0, 0, 0])  # by level
     conflicts: int = 0
     notes: int = 0
     bytes: int = 0
@@ -199,7 +199,7 @@ class Batch:
             [
                 (
                     *(tally.end, tally.end, tally.end, tally.end, tally.members),
-                    *(tally.new[level] for level in Level),
+                    *tally.new,
                     *(tally.conflicts, tally.notes, tally.bytes, json.dumps(tally.by_modality), tally.id),
                 )
                 for tally in self._tallies.values()
