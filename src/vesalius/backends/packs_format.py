@@ -231,11 +231,7 @@ def encode_header(written: Written, label: MemberLabel) -> bytes:
 
 
 def _checksum_holds(block: bytes) -> bool:
-    try:
-        stated = int(block[148:156].strip(b"\0 "), 8)
-    except ValueError:
-        return False
-    return stated == sum(block[:148]) + 256 + sum(block[156:])
+    return block[148:156] == b"%06o\0 " % (sum(block[:148]) + 256 + sum(block[156:]))
 
 
 def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:

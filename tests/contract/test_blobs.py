@@ -1,0 +1,227 @@
+"""What every blob store promises (ports/blobs.py), proved on the packs and on their twin in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.blobs import begin, label_of, noise, put
+
+from vesalius.backends.blobs_memory import MemoryStore
+from vesalius.backends.blobs_packs import PackSettings, PackStore
+from vesalius.model.entities import Member
+from vesalius.model.errors import DamagedInstance, VesaliusError
+from vesalius.ports.blobs import BlobStore
+
+Damage = Callable[[BlobStore, Member, str | None], None]
+
+
+def damage(store: BlobStore, member: Member, place: str | None = None) -> None:
+    """Change one byte of a data set behind the store's back."""
+    if isinstance(store, MemoryStore):
+        store.damage(member, place)
+        return
+    assert isinstance(store, PackStore)
+    path = Path(store._reader.path(member.pack, place or ""))
+    with path.open("r+b") as file:
+        file.seek(member.dataset_offset)
+        byte = file.read(1)
+        file.seek(member.dataset_offset)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+@pytest.fixture(params=["packs", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
+    made: BlobStore
+    if request.param == "memory":
+        made = MemoryStore(places=("second",))
+    else:
+        settings = PackSettings(preallocate=1 << 20, buffer=64 << 10, write_back=128 << 10)
+        made = PackStore(tmp_path / "packs", settings=settings, copies={"second": tmp_path / "second"})
+    yield made
+    made.close()
+
+
+SIZES = [0, 1, 511, 512, 14_000, 65_536, 525_000, 3_000_001]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_went_in_comes_out(store: BlobStore, size: int) -> None:
+    kept = put(store, noise(size))
+    assert store.read_verified(kept.member) == kept.data
+    assert b"".join(store.stream_verified(kept.member, 100_000)) == kept.data
+    assert store.check(kept.member)
+    assert kept.member.dataset_length == size
+    assert kept.member.sha256 == hashlib.sha256(kept.data).hexdigest()
+
+
+def test_a_part_is_one_read(store: BlobStore) -> None:
+    kept = put(store, noise(300_000))
+    assert store.read(kept.member, 123_456, 1000) == kept.data[123_456:124_456]
+    assert store.read(kept.member, 299_990, 1000) == kept.data[299_990:]
+
+
+def test_any_way_of_cutting_the_stream_gives_the_same_member(store: BlobStore) -> None:
+    data = noise(200_000)
+    digests = {
+        put(store, data, number, piece=piece).member.sha256 for number, piece in enumerate((1000, 65_537, 200_000))
+    }
+    assert digests == {hashlib.sha256(data).hexdigest()}
+
+
+def test_a_buffer_may_be_used_again_after_write(store: BlobStore) -> None:
+    writer = begin(store, 1)
+    buffer = bytearray(b"first...")
+    writer.write(memoryview(buffer))
+    buffer[:] = b"second.."
+    writer.write(buffer)
+    assert writer.dataset_length == 16
+    assert writer.sha256() == hashlib.sha256(b"first...second..").hexdigest()
+    buffer[:] = b"third..."
+    assert store.read_verified(writer.finish(label_of(1))) == b"first...second.."
+
+
+def test_members_follow_each_other_and_are_found_by_a_scan(store: BlobStore) -> None:
+    kept = [put(store, noise(size), number) for number, size in enumerate(SIZES)]
+    found = list(store.scan(kept[0].member.pack))
+    assert [one.member for one in found] == [one.member for one in kept]
+    assert [one.label for one in found] == [one.label for one in kept]
+    assert [one.stored_ns for one in found] == sorted(one.stored_ns for one in found)
+    assert [one.member for one in store.scan(kept[0].member.pack, kept[3].member.header_offset, verify=True)] == [
+        one.member for one in kept[3:]
+    ]
+
+
+@pytest.mark.parametrize("size", [100, 400_000])
+def test_an_aborted_instance_leaves_no_trace(store: BlobStore, size: int) -> None:
+    first = put(store, noise(1000), 1)
+    writer = begin(store, 2)
+    writer.write(noise(size))
+    writer.abort()
+    writer.abort()
+    second = put(store, noise(2000), 3)
+    assert second.member.header_offset == first.member.end
+    assert [one.member for one in store.scan(first.member.pack)] == [first.member, second.member]
+
+
+def test_an_instance_ends_once(store: BlobStore) -> None:
+    writer = begin(store, 1)
+    writer.write(b"12345678")
+    writer.finish(label_of(1))
+    with pytest.raises(VesaliusError):
+        writer.finish(label_of(1))
+    aborted = begin(store, 2)
+    aborted.abort()
+    with pytest.raises(VesaliusError):
+        aborted.finish(label_of(2))
+
+
+def test_instances_arrive_side_by_side(store: BlobStore) -> None:
+    writers = [begin(store, number) for number in range(5)]
+    data = [noise(size, number) for number, size in enumerate((10, 200_000, 90_000, 400_000, 150_000))]
+    for at in range(0, 400_000, 50_000):
+        for writer, whole in zip(writers, data, strict=True):
+            writer.write(whole[at : at + 50_000])
+    members = [writer.finish(label_of(number)) for number, writer in enumerate(writers)]
+    store.sync(members)
+    assert [store.read_verified(member) for member in members] == data
+
+
+def test_threads_read_while_others_write(store: BlobStore) -> None:
+    kept = [put(store, noise(70_000, number), number) for number in range(4)]
+    failures: list[object] = []
+
+    def read() -> None:
+        for _ in range(30):
+            failures.extend(one for one in kept if store.read_verified(one.member) != one.data)
+
+    def write(base: int) -> None:
+        for number in range(10):
+            one = put(store, noise(100_000, base + number), base + number)
+            if store.read_verified(one.member) != one.data:
+                failures.append(one)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    threads += [threading.Thread(target=write, args=(base,)) for base in (100, 200, 300)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_a_damaged_member_is_never_served(store: BlobStore) -> None:
+    kept = put(store, noise(5000))
+    damage(store, kept.member)
+    assert not store.check(kept.member)
+    with pytest.raises(DamagedInstance):
+        store.read_verified(kept.member)
+    with pytest.raises(DamagedInstance):
+        list(store.stream_verified(kept.member, 1000))
+    with pytest.raises(DamagedInstance):
+        store.read(kept.member, 0, 10)
+    assert not store.repair(kept.member)
+
+
+def test_a_copy_serves_where_the_primary_is_damaged_and_repairs_it(store: BlobStore) -> None:
+    kept = [put(store, noise(size), number) for number, size in enumerate((5000, 400_000))]
+    pack, end = kept[0].member.pack, kept[-1].member.end
+    assert store.places() == ("second",)
+    assert store.copy(pack, "second", 0, end).copied_to == end
+    for one in kept:
+        damage(store, one.member)
+        assert not store.check(one.member)
+        assert store.check(one.member, "second")
+        assert store.read_verified(one.member) == one.data
+        assert b"".join(store.stream_verified(one.member, 1000)) == one.data
+        assert store.read(one.member, 17, 100) == one.data[17:117]
+        assert store.repair(one.member)
+        assert store.check(one.member)
+        damage(store, one.member, "second")
+        assert not store.check(one.member, "second")
+        assert store.read_verified(one.member) == one.data
+
+
+def test_a_copy_grows_with_its_pack(store: BlobStore) -> None:
+    first = put(store, noise(5000), 1)
+    store.copy(first.member.pack, "second", 0, first.member.end)
+    second = put(store, noise(6000), 2)
+    assert not store.check(second.member, "second")
+    store.copy(first.member.pack, "second", first.member.end, second.member.end)
+    assert store.check(first.member, "second")
+    assert store.check(second.member, "second")
+
+
+def test_an_idle_pack_is_sealed_and_still_read(store: BlobStore) -> None:
+    kept = [put(store, noise(3000, number), number) for number in range(3)]
+    assert store.seal_idle(time.monotonic()) == []
+    (info,) = store.seal_idle(time.monotonic() + 3600)
+    assert (info.name, info.state, info.members) == (kept[0].member.pack, "sealed", 3)
+    assert info.size == info.indexed_to == kept[-1].member.end
+    assert len(info.sha256) == 64
+    (listed,) = store.packs()
+    assert (listed.state, listed.size, listed.sha256) == ("sealed", info.size, info.sha256)
+    assert all(store.read_verified(one.member) == one.data for one in kept)
+    later = put(store, noise(10), 9)
+    assert later.member.pack != info.name
+    assert store.copy(info.name, "second", 0, info.size).copied_to > info.size
+    assert [one.member for one in store.scan(info.name)] == [one.member for one in kept]
+
+
+def test_discarded_bytes_are_counted_as_dead(store: BlobStore) -> None:
+    kept = put(store, noise(3000), 1)
+    lost = put(store, noise(3000), 2)
+    store.discard(lost.member)
+    (info,) = store.seal_idle(time.monotonic() + 3600)
+    assert info.dead_bytes == lost.member.end - lost.member.header_offset
+    assert store.read_verified(kept.member) == kept.data
+
+
+def test_one_sync_serves_many(store: BlobStore) -> None:
+    kept = [put(store, noise(3000, number), number, sync=False) for number in range(20)]
+    store.sync([one.member for one in kept])
+    assert len({one.member.pack for one in kept}) == 1
