@@ -17,6 +17,7 @@ import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vesalius.wire.errors import LocalProtocolError
 from vesalius.wire.ul_extended import QueryOptions, RetrieveOptions, StorageOptions
@@ -145,8 +146,8 @@ def negotiate(rq: AssociateRQ, offer: Offer) -> AssociateAC | AssociateRJ:
             return _user_rejects(UserReject.NO_REASON)
         if info.identity.response_requested:
             identity_response = verdict.response
-    roles = {role.sop_class: role for role in reversed(info.roles)}
-    common = {item.sop_class: item for item in reversed(info.common_extended)}
+    roles = _by_class(info.roles)
+    common = _by_class(info.common_extended)
     services: dict[str, Service] = {}
     answers: list[AcceptedContext] = []
     for context in rq.contexts:
@@ -239,15 +240,24 @@ def _smaller(one: int, other: int) -> int:
 def _extended(
     proposed: tuple[ExtendedNegotiation, ...], services: Mapping[str, Service]
 ) -> tuple[ExtendedNegotiation, ...]:
-    answers: dict[str, ExtendedNegotiation] = {}
-    for item in proposed:
-        service = services.get(item.sop_class)
-        if service is None or service.extended is None or item.sop_class in answers:
-            continue
-        info = service.extended(item.info)
+    answers: list[ExtendedNegotiation] = []
+    for uid, item in _by_class(proposed).items():
+        service = services.get(uid)
+        info = service.extended(item.info) if service is not None and service.extended is not None else None
         if info is not None:
-            answers[item.sop_class] = ExtendedNegotiation(item.sop_class, info)
-    return tuple(answers.values())
+            answers.append(ExtendedNegotiation(uid, info))
+    return tuple(answers)
+
+
+_Item = TypeVar("_Item", RoleSelection, ExtendedNegotiation, CommonExtendedNegotiation)
+
+
+def _by_class(items: Iterable[_Item]) -> dict[str, _Item]:
+    """The items by SOP class, in their order; of two for one class the first counts."""
+    found: dict[str, _Item] = {}
+    for item in items:
+        found.setdefault(item.sop_class, item)
+    return found
 
 
 # --- both sides ----------------------------------------------------------------------------------------
@@ -260,8 +270,8 @@ def agreement(rq: AssociateRQ, ac: AssociateAC) -> Agreement:
     proposed is not taken, and a proposal that was not answered leaves the default roles (PS3.7 D.3.3.4).
     """
     proposed = {context.context_id: context for context in rq.contexts}
-    asked = {role.sop_class: role for role in reversed(rq.user_information.roles)}
-    answered = {role.sop_class: role for role in reversed(ac.user_information.roles)}
+    asked = _by_class(rq.user_information.roles)
+    answered = _by_class(ac.user_information.roles)
     contexts: dict[int, AgreedContext] = {}
     for answer in ac.contexts:
         context = proposed.get(answer.context_id)
@@ -279,7 +289,7 @@ def agreement(rq: AssociateRQ, ac: AssociateAC) -> Agreement:
     return Agreement(
         contexts,
         window or AsyncWindow(1, 1),
-        {item.sop_class: item.info for item in reversed(ac.user_information.extended)},
+        {uid: item.info for uid, item in _by_class(ac.user_information.extended).items()},
         ac.user_information.identity_response,
     )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.wire.machines import (
     AC,
     DATA,
     INFO,
     INVALID,
     PATHS,
+    RECEIVED,
     RQ,
     happen,
     machine,
@@ -402,3 +405,23 @@ def test_the_short_cut_for_data_does_what_the_table_says():
     upper = machine(Role.ACCEPTOR, State.STA6)
     assert upper.receive(encode(DATA)) == [Indicate(DataReceived(DATA.pdvs))]
     assert upper.state is State.STA6
+
+
+@given(
+    st.sampled_from(sorted(PATHS, key=str)),
+    st.lists(st.sampled_from(sorted(RECEIVED.values())), max_size=6),
+    st.lists(st.integers(1, 9), min_size=1),
+)
+def test_any_split_of_the_bytes_gives_the_same_effects(start, stream, sizes):
+    """Whatever the state, whatever comes, and however it is cut."""
+    data = b"".join(stream)
+    whole, pieces = machine(*start), machine(*start)
+    expected = whole.receive(data)
+    effects, position, turn = [], 0, 0
+    while position < len(data):
+        size = sizes[turn % len(sizes)]
+        effects += pieces.receive(data[position : position + size])
+        position += size
+        turn += 1
+    assert effects == expected
+    assert pieces.state is whole.state
