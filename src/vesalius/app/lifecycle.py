@@ -24,7 +24,8 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -45,6 +46,7 @@ LONG_LIFE = 60.0  # a child that lived this long starts its back-off from the be
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 15.0
 START_TIMEOUT = 60.0
+SAME_REQUEST = 0.3  # two signals closer than this are one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Supervisor:
     _held: list[socket.socket] = field(default_factory=list)
     _board: Board = field(default_factory=lambda: Board(()))
     _stops: int = 0
+    _asked: float = float("-inf")
     _preparing: int = 0  # pid of a prepare that runs beside the service
 
     def run(self) -> int:
@@ -149,7 +152,10 @@ class Supervisor:
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stops += 1
+            # A shell, `timeout` or a service manager may send one request to the process and to its group.
+            if time.monotonic() - self._asked > SAME_REQUEST:
+                self._asked = time.monotonic()
+                self._stops += 1
 
         def child(_number: int, _frame: FrameType | None) -> None:
             """Only to be woken."""
@@ -331,10 +337,10 @@ def _make_folders(data: Path) -> Path:
     return run
 
 
-def _lock(run: Path) -> int:
+def _lock(run: Path, patience: float = 5.0) -> int:
     """One service on one data directory. Waits a moment for one that is being killed."""
     descriptor = os.open(run / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    end = time.monotonic() + 5.0
+    end = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -345,10 +351,20 @@ def _lock(run: Path) -> int:
             os.close(descriptor)
             raise SettingsError(
                 f"data: {run.parent} is already served by another process",
-                hint="Stop that one, or choose another --data. Every other command works beside it.",
+                hint="Stop that one, or choose another --data.",
             ) from None
         else:
             return descriptor
+
+
+@contextmanager
+def service_lock(data: Path) -> Iterator[None]:
+    """Hold the place of the service: for work that must have the archive to itself. Raises `SettingsError`."""
+    descriptor = _lock(_make_folders(data), patience=0.0)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _preload() -> None:

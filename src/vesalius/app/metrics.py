@@ -126,7 +126,7 @@ class Metrics(DimseObserver):
 
 
 class _Delegate:
-    """Everything goes to the object inside, looked up once and then kept: a proxy that costs nothing."""
+    """Everything goes to the object inside, methods looked up once and then kept: a proxy that costs nothing."""
 
     def __init__(self, inner: object, histogram: Any) -> None:
         self._inner = inner
@@ -134,7 +134,8 @@ class _Delegate:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
-        setattr(self, name, value)
+        if callable(value):  # a property has to be asked each time
+            setattr(self, name, value)
         return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -54,7 +55,8 @@ def fork_child(name: str, main: Callable[[Callable[[], None]], int], *, close: I
             os.close(descriptor)
 
         def ready() -> None:
-            os.write(write_end, b"r")
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it
+                os.write(write_end, b"r")
 
         code = main(ready)
     except SystemExit as error:

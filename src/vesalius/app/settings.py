@@ -302,14 +302,6 @@ class LimitSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         setting("Deepest nesting of sequences.", why="Structured reports reach 20; 64 is beyond any real object.",
                 ge=1, le=256),
     ] = 64  # fmt: skip
-    wildcards: Annotated[
-        int,
-        setting(
-            "Wildcard characters in one key of a query.",
-            why="Matching is linear in time, but a thousand stars is an attack, not a question.",
-            ge=1,
-        ),
-    ] = 256
     sub_operations: Annotated[
         int,
         setting(

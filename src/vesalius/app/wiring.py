@@ -108,9 +108,10 @@ def build(
     from vesalius.archive.ingest import Ingest, IngestLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
-    from vesalius.backends.blobs_packs import PackSettings, PackStore
+    from vesalius.backends.blobs_packs import PackStore
     from vesalius.backends.database import open_database
     from vesalius.backends.index_sql import SqlIndex
+    from vesalius.backends.packs_volume import PackSettings
     from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
     from vesalius.model.elements import HeaderLimits
 
@@ -140,7 +141,9 @@ def build(
     transcoder = PixelCodecs(CodecLimits(cpu_seconds=int(limits.transcode_seconds)))
     ingest_limits = IngestLimits(
         object_bytes=limits.object_size or 1 << 62,
-        header=HeaderLimits(),
+        header=HeaderLimits(
+            kept_bytes=limits.header_size, inflated_bytes=limits.inflated_size, depth=limits.sequence_depth
+        ),
     )
     return Archive(
         settings=settings,

@@ -153,7 +153,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
         if serving.done():
             serving.result()
             raise RuntimeError("the HTTP server ended by itself")
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait((serving,), timeout=1.0)
 
     uvloop.run(main())

@@ -1,0 +1,101 @@
+"""The command line: `vesalius COMMAND`. Commands live in their own modules and import heavy things when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vesalius import __version__
+from vesalius.cli import exit_codes, options
+
+app = typer.Typer(
+    name="vesalius",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 refused or failed in part; 2 wrong use; 3 peer unreachable or refusing; "
+    "4 not found; 5 store damaged.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"vesalius {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vesalius(
+    data: options.Data = None,
+    config: options.Config = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """An open archive for medical images.
+
+    Start it with `vesalius serve`, fill it with `vesalius demo` or `vesalius import PATH`, look into it with
+    `vesalius find`. Every command has its own --help with examples.
+    """
+    options.set_globals(data, config)
+
+
+def _register() -> None:
+    from vesalius.cli import (
+        demo,
+        echo,
+        export,
+        find,
+        import_,
+        notes,
+        peers,
+        reindex,
+        retrieve,
+        send,
+        serve,
+        stats,
+        verify,
+    )
+
+    run, move, care = "Run and look", "To and from others", "Care"
+    app.command("serve", rich_help_panel=run)(serve.serve)
+    app.command("demo", rich_help_panel=run)(demo.demo)
+    app.command("find", rich_help_panel=run)(find.find)
+    app.command("stats", rich_help_panel=run)(stats.stats)
+    app.command("notes", rich_help_panel=run)(notes.notes)
+    app.command("import", rich_help_panel=move)(import_.import_)
+    app.command("export", rich_help_panel=move)(export.export)
+    app.command("send", rich_help_panel=move)(send.send)
+    app.command("retrieve", rich_help_panel=move)(retrieve.retrieve)
+    app.command("echo", rich_help_panel=move)(echo.echo)
+    app.add_typer(peers.app, name="peers", rich_help_panel=move)
+    app.command("verify", rich_help_panel=care)(verify.verify)
+    app.command("reindex", rich_help_panel=care)(reindex.reindex)
+
+
+_register()
+
+
+def main() -> None:
+    """Entry point of the console script: every error of the tree becomes two lines and an exit code."""
+    from vesalius.model.errors import VesaliusError
+
+    try:
+        app()
+    except VesaliusError as error:
+        from vesalius.app.logs import clean
+
+        print(f"vesalius: {clean(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {clean(error.hint)}", file=sys.stderr)
+        sys.exit(exit_codes.exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(exit_codes.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong, and there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(exit_codes.OK)

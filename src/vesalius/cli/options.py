@@ -1,0 +1,99 @@
+"""Options that many commands share, and the settings and archive that follow from them.
+
+`--data` and `--config` may stand before the command or after it; after it wins. Everything heavy is imported
+inside functions, because `vesalius --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vesalius.app.settings import Settings
+    from vesalius.app.wiring import Archive
+    from vesalius.model.entities import Peer
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data directory of the archive (default ./data).", show_default=False),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Configuration in TOML (default DIR/vesalius.toml, if there).",
+        show_default=False,
+    ),
+]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+PeerName = Annotated[
+    str, typer.Option("--peer", metavar="NAME", help="A peer by name: see `vesalius peers list`.", show_default=False)
+]
+
+
+class GlobalOptions:
+    """What stood before the command."""
+
+    def __init__(self, data: Path | None = None, config: Path | None = None) -> None:
+        self.data = data
+        self.config = config
+
+
+_GLOBALS: ContextVar[GlobalOptions | None] = ContextVar("vesalius_global_options", default=None)
+
+
+def set_globals(data: Path | None, config: Path | None) -> None:
+    """Remember what stood before the command."""
+    _GLOBALS.set(GlobalOptions(data, config))
+
+
+def settings(data: Path | None, config: Path | None, **pairs: Any) -> Settings:
+    """The settings of this call; keyword names have `__` for the dot. Raises `SettingsError`."""
+    from vesalius.app.settings_load import load
+
+    given = _GLOBALS.get() or GlobalOptions()
+    data, config = data or given.data, config or given.config
+    arguments = {name.replace("__", "."): value for name, value in pairs.items()}
+    return load({"data": None if data is None else str(data), **arguments}, config=config)
+
+
+@contextmanager
+def archive(data: Path | None, config: Path | None, *, must_exist: bool = True, **pairs: Any) -> Iterator[Archive]:
+    """The archive of this call, for a command that works on the data directory itself.
+
+    It may do so while the service runs: packs are locked one by one and the database is made for many writers.
+    """
+    from vesalius.app import logs
+    from vesalius.app.wiring import build
+
+    wanted = settings(data, config, **pairs)
+    logs.configure("warning", "text" if wanted.log.format == "auto" else wanted.log.format)
+    opened = build(wanted, must_exist=must_exist)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def peer_named(name: str, peers: dict[str, Peer]) -> Peer:
+    """The peer of that name. Raises `SettingsError` with the nearest known name."""
+    import difflib
+
+    from vesalius.model.errors import SettingsError
+
+    if name in peers:
+        return peers[name]
+    near = difflib.get_close_matches(name, peers, 1, 0.5)
+    hint = f"Did you mean {near[0]}?" if near else "Add it: vesalius peers add NAME HOST PORT --aet AET"
+    raise SettingsError(f"there is no peer {name!r}", hint=hint)
+
+
+def raw_peers(data: Path | None, config: Path | None) -> dict[str, Peer]:
+    """All peers of the database and the configuration."""
+    with archive(data, config) as opened:
+        return opened.peers()

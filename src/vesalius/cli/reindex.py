@@ -1,0 +1,53 @@
+"""`vesalius reindex`: the index from the packs alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from vesalius.cli import options
+
+
+def reindex(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
+    """Forget the index and make it again from the packs: after a lost database, or a new Vesalius that indexes more.
+
+    Peers stay. The service must not run meanwhile.
+
+    Example:
+
+      vesalius reindex
+
+    Ends with 0 if every instance was indexed, 1 if some could not be, 5 if some are damaged.
+    """
+    from pathlib import Path
+
+    from vesalius.app.lifecycle import service_lock
+    from vesalius.archive.reindex import ReindexReport
+    from vesalius.archive.reindex import reindex as again
+    from vesalius.cli import exit_codes, output
+
+    with options.archive(data, config, must_exist=False) as archive, service_lock(Path(archive.settings.data)):
+        total = sum(pack.size for pack in archive.blobs.packs())
+        with output.progress("reindexing", total, unit="bytes") as advance:
+            shown = 0
+
+            def progress(report: ReindexReport) -> None:
+                nonlocal shown
+                advance(report.bytes - shown)
+                shown = report.bytes
+
+            report = again(archive.blobs, archive.index, progress=progress)
+    untold = [asdict(one) for one in report.untold]
+    if json:
+        output.facts(asdict(report) | {"seconds": round(report.seconds, 3)}, json=True)
+    else:
+        rate = report.members / report.seconds if report.seconds else 0
+        output.note(
+            f"{report.stored:,} instances from {report.packs:,} packs in {report.seconds:.1f} s ({rate:,.0f}/s), "
+            f"{report.conflicts} conflicts, {len(untold)} that could not be indexed."
+        )
+        output.listing(untold, ["pack", "offset", "sop_instance", "reason"], json=False)
+    if any(one.reason == "damaged" for one in report.untold):
+        raise typer.Exit(exit_codes.DAMAGED)
+    raise typer.Exit(exit_codes.FAILED if untold else exit_codes.OK)
