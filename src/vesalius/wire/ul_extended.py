@@ -70,7 +70,7 @@ class StorageOptions:
     """
 
     level: int = 2
-    signature: int = 1  # every byte is kept, digital signatures among them
+    signature: int = 3  # bit preserving: digital signatures stay valid (PS3.4 B.4.1)
     coercion: int = 0
 
     def encode(self) -> bytes:

@@ -293,6 +293,6 @@ def test_query_options_are_read_and_answered_byte_by_byte():
 
 
 def test_storage_options_state_full_support_and_signatures_kept():
-    assert StorageOptions().answer(bytes(6)) == bytes((2, 0, 1, 0, 0, 0))
+    assert StorageOptions().answer(bytes(6)) == bytes((2, 0, 3, 0, 0, 0))
     assert StorageOptions.decode(b"") == StorageOptions(3, 0, 2)
     assert StorageOptions.decode(bytes((2, 0, 3, 0, 1, 0, 9))) == StorageOptions(2, 3, 1)
