@@ -58,7 +58,8 @@ class PeerBook:
     """The configured peers, remembered for a moment so that the event loop never waits for the database.
 
     `fresh` is awaited before a title is called unknown, so that a peer that was just added is not refused; `now`
-    serves known ones and the rights of each message, and asks for a refresh in the background once what it holds is older than `max_age` seconds.
+    serves known ones and the rights of each message, and asks for a refresh in the background once what it holds
+    is older than `max_age` seconds.
     When the source fails (the database is away), the last good answer stays.
     """
 

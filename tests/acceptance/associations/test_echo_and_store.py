@@ -8,9 +8,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, StudyRootQueryRetrieveInformationModelFind, Verification
-
 from tests.support.dimse_site import running_site
 from tests.support.generate import ct
+
 from vesalius.dimse import c_echo, c_find
 from vesalius.dimse.client import Association
 from vesalius.dimse.contexts import for_find, for_verification

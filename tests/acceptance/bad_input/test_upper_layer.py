@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 import structlog
-
 from tests.support.dimse_site import Site, dataset_of, leftovers, running_site
 from tests.support.generate import ct, part10
 from tests.support.raw_dicom import (
