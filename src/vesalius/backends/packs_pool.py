@@ -179,7 +179,9 @@ class PackPool:
         room = self.volume.room()
         if need > room:
             raise OutOfResources("the store's volume is full up to its watermark", hint="free or add space")
-        step = (max(need, min(self.settings.preallocate, room // 4), _SMALLEST_STEP) + 4095) & ~4095
+        # Not much beyond the size at which the pack is sealed, nor a large part of what is left.
+        most = min(self.settings.preallocate, room // 4, self.settings.pack_size - pack.allocated)
+        step = (max(need, most, _SMALLEST_STEP) + 4095) & ~4095
         while True:
             try:
                 os.posix_fallocate(pack.fd, pack.allocated, step)
