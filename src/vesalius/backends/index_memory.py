@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vesalius.backends.rows import patient_identity
 from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge
@@ -93,7 +93,7 @@ class MemoryIndex:
             return {
                 uid: (kept.arrival.member.sha256, str(kept.arrival.record.study["study_instance_uid"]))
                 for uid, kept in found
-                if kept is not None
+                if kept is not None and not self._is_damaged(kept.arrival.member)
             }
 
     def ingest(self, batch: Sequence[Arrival]) -> list[Verdict]:
@@ -104,8 +104,9 @@ class MemoryIndex:
     def _take(self, arrival: Arrival) -> Verdict:
         self._note_pack(arrival.member)
         same = [kept for kept in self._kept if kept.arrival.sop_instance == arrival.sop_instance]
-        if any(kept.arrival.member.sha256 == arrival.member.sha256 for kept in same):
-            return Verdict.DUPLICATE
+        for kept in same:
+            if kept.arrival.member.sha256 == arrival.member.sha256:
+                return self._heal(kept, arrival) if self._is_damaged(kept.arrival.member) else Verdict.DUPLICATE
         record = arrival.record
         if same:
             verdict, state = Verdict.CONFLICT, "conflict"
@@ -123,6 +124,15 @@ class MemoryIndex:
             self._remember_note(note.code, note.tag, note.text, arrival)
         return verdict
 
+    def _is_damaged(self, member: Member) -> bool:
+        return (member.pack, member.offset, "") in self._damaged
+
+    def _heal(self, kept: _Kept, arrival: Arrival) -> Verdict:
+        self._damaged.discard((kept.arrival.member.pack, kept.arrival.member.offset, ""))
+        kept.arrival = replace(kept.arrival, member=arrival.member)
+        self._remember_note("healed", 0x00080018, "the same content again, in place of a damaged copy", arrival)
+        return Verdict.STORED
+
     def _place(self, arrival: Arrival) -> _Entity:
         record = arrival.record
         uid, series_uid = str(record.study["study_instance_uid"]), str(record.series["series_instance_uid"])
@@ -131,7 +141,7 @@ class MemoryIndex:
             patient = self._patient(record.patient, uid)
             study = self._studies[uid] = patient.below[uid] = _Entity(Level.STUDY, dict(record.study), patient)
             _add(patient, "number_of_patient_related_studies")
-        elif study.above is not None:
+        if study.above is not None and self._is_same_patient(study.above, arrival):
             _fill(study.above, record.patient)
         _fill(study, record.study)
         series = self._series.get((uid, series_uid))
@@ -149,8 +159,23 @@ class MemoryIndex:
         patient = self._patients.get(identity)
         if patient is None:
             patient = self._patients[identity] = _Entity(Level.PATIENT, dict(columns))
-        _fill(patient, columns)
         return patient
+
+    def _is_same_patient(self, patient: _Entity, arrival: Arrival) -> bool:
+        """Whether an instance names the patient that its study is kept under; if not, one note (bad-input D12)."""
+        kept, other = patient.columns, arrival.record.patient
+        study = str(arrival.record.study["study_instance_uid"])
+        if self._patients.get(patient_identity(other, study)) is not patient:
+            code, tag = "study-patient-mismatch", 0x00100020
+        else:
+            named = (("patient_name_folded", 0x00100010), ("patient_birth_date", 0x00100030))
+            differing = [tag for name, tag in named if kept[name] and other[name] and kept[name] != other[name]]
+            if not differing:
+                return True
+            code, tag = "patient-mismatch", differing[0]
+        if not any(note["code"] == code and note["study"] == study for note in self._notes):
+            self._remember_note(code, tag, "differs from what is kept of the patient", arrival)
+        return False
 
     def _count(self, series: _Entity, arrival: Arrival) -> None:
         _add(series, "number_of_series_related_instances")
@@ -253,7 +278,7 @@ class MemoryIndex:
             chosen = [kept for kept in self._kept if pack is None or kept.arrival.member.pack == pack]
         chosen.sort(key=lambda kept: (kept.arrival.member.pack, kept.arrival.member.offset))
         for kept in chosen:
-            yield _stored(kept), kept.state
+            yield _stored(kept), "damaged" if self._is_damaged(kept.arrival.member) else kept.state
 
     def packs(self) -> list[PackInfo]:
         """See `Index.packs`."""
@@ -263,7 +288,9 @@ class MemoryIndex:
     def save_pack(self, pack: PackInfo) -> None:
         """See `Index.save_pack`."""
         with self._lock:
-            self._packs[pack.name] = pack
+            known = self._packs.get(pack.name)
+            indexed_to = max(pack.indexed_to, known.indexed_to if known else 0)
+            self._packs[pack.name] = replace(pack, indexed_to=indexed_to)
 
     def copies(self, place: str | None = None) -> list[CopyInfo]:
         """See `Index.copies`."""

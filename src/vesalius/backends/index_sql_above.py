@@ -115,6 +115,7 @@ class Above:
         self._new_studies: dict[int, int] = defaultdict(int)  # by patient
         self._new_series: dict[int, int] = defaultdict(int)  # by study
         self._patient_of: dict[int, int] = {}  # of the studies above
+        self._noted: set[tuple[str, str]] = set()
         self.merged: dict[SeriesKey, Merged] = {}
         # By the rows made here, the arrival whose values they were made of.
         self._maker: dict[tuple[Level, int], Arrival] = {}
@@ -326,8 +327,10 @@ class Above:
         self._tx.run(_UNITE, (_joined(kept[0], modalities), _joined(kept[1], classes), study))
 
     def _note_once(self, arrival: Arrival, note: Note) -> None:
-        if not self._tx.rows(_NOTED, (series_key(arrival)[0], note.code)):
+        key = (series_key(arrival)[0], note.code)
+        if key not in self._noted and not self._tx.rows(_NOTED, key):
             self._note(arrival, note)
+        self._noted.add(key)
 
 
 def _counted(rows: list[int]) -> dict[int, int]:
