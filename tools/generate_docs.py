@@ -11,10 +11,11 @@ REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
 def pages() -> dict[str, Callable[[], str]]:
     """File name -> the function that says what it must hold."""
+    from tools import generate_attributes_doc
     from vesalius.app import documents
     from vesalius.cli import reference
 
-    return {**documents.pages(), "cli.md": reference.page}
+    return {**documents.pages(), "cli.md": reference.page, "attributes.md": generate_attributes_doc.page}
 
 
 def main() -> int:
