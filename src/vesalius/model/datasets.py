@@ -19,10 +19,12 @@ from vesalius.model.encodings import (
     ITEM,
     ITEM_END,
     LONG,
+    PIXEL_REPRESENTATION,
     SEQUENCE_END,
     SHORT,
     SHORT_VRS,
     UNDEFINED,
+    US_OR_SS,
     Mode,
     explicit_short,
     implicit_le,
@@ -129,6 +131,8 @@ def _decode(
         stop = pos + length
         if stop > end:
             raise CannotUnderstand(f"{describe(tag)} is longer than its data set", offending=(tag,))
+        if vr == "US" and implicit and tag in US_OR_SS and values.get(PIXEL_REPRESENTATION) == ("1",):
+            vr = "SS"
         if vr == "UN":
             values[tag] = _decode_unknown(tag, data[pos:stop], charsets)
         else:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from vesalius.model.datasets import decode_items
 from vesalius.model.element_values import decode_value
-from vesalius.model.encodings import Mode, implicit_vr, mode_of
+from vesalius.model.encodings import PIXEL_REPRESENTATION, US_OR_SS, Mode, implicit_vr, mode_of
 from vesalius.model.entities import Note, PixelLayout, Values
 from vesalius.standard.transfer_syntaxes import lookup
 
@@ -78,6 +78,8 @@ class Header:
             # PS3.5 6.2.2: what is in UN is implicit little endian, and the dictionary may know its VR.
             vr = implicit_vr(tag)
             return decode_value(vr, raw, True, self.charsets) if vr != "SQ" else ()
+        if vr == "US" and self.mode is Mode.IMPLICIT_LE and tag in US_OR_SS and self.text(PIXEL_REPRESENTATION) == "1":
+            vr = "SS"
         return decode_value(vr, raw, self.mode is not Mode.EXPLICIT_BE, self.charsets)
 
     def text(self, tag: int) -> str | None:

@@ -24,6 +24,9 @@ LONG = {vr.encode(): vr for vr in LONG_VRS}
 
 # Float, Double Float and plain Pixel Data.
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+# Elements that are signed where Pixel Representation is 1 (PS3.3 C.7.6.3): explicit encodings say it, implicit do not.
+US_OR_SS = frozenset(tag for tag, printed in VR_OF.items() if printed.startswith("US or SS"))
+PIXEL_REPRESENTATION = 0x00280103
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
