@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
@@ -272,3 +274,112 @@ class RawPeer:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER: drop what is unsent
         self.writer.transport.abort()
+
+
+def parse_contexts(rq_body: bytes) -> dict[int, tuple[str, list[str]]]:
+    """Proposed contexts of an A-ASSOCIATE-RQ: id -> (abstract syntax, transfer syntaxes)."""
+    found: dict[int, tuple[str, list[str]]] = {}
+    at = 68
+    while at < len(rq_body):
+        kind, length = struct.unpack_from(">BxH", rq_body, at)
+        if kind == 0x20:
+            number = rq_body[at + 4]
+            inner, end = at + 8, at + 4 + length
+            abstract, syntaxes = "", []
+            while inner < end:
+                sub, size = struct.unpack_from(">BxH", rq_body, inner)
+                value = rq_body[inner + 4 : inner + 4 + size].decode()
+                if sub == 0x30:
+                    abstract = value
+                else:
+                    syntaxes.append(value)
+                inner += 4 + size
+            found[number] = (abstract, syntaxes)
+        at += 4 + length
+    return found
+
+
+def associate_ac(rq_body: bytes, accepted: dict[int, str | None], maximum: int = 1 << 20) -> bytes:
+    """The A-ASSOCIATE-AC for a request: context id -> transfer syntax, or None to reject it."""
+    body = rq_body[:68] + item(0x10, APPLICATION_CONTEXT.encode())
+    for number, syntax in accepted.items():
+        result = 0 if syntax else 4
+        body += item(0x21, struct.pack(">BxBx", number, result) + item(0x40, (syntax or IMPLICIT).encode()))
+    return pdu(AC, body + user_information(maximum))
+
+
+HANG, CLOSE, ABORTED = -1, -2, -3
+
+
+@dataclass
+class RawReceiver:
+    """A storage SCP of which every word can be chosen.
+
+    `accept(abstract, syntaxes)` gives the transfer syntax of a context, or None. `answer(number, message)` gives the
+    status for the n-th C-STORE (from 0), or HANG, CLOSE, ABORTED. `delay` seconds pass before each response.
+    """
+
+    accept: Callable[[str, list[str]], str | None] = lambda abstract, syntaxes: syntaxes[0]
+    answer: Callable[[int, Message], int] = lambda number, message: 0
+    delay: float = 0.0
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self.received: list[Message] = []
+        self.syntaxes: list[str] = []
+        self.associations = 0
+        self.released = 0
+        self.open = 0
+        self.most_open = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[RawReceiver]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 22)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = RawPeer(reader, writer)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            _, body = await peer.pdu(30)
+            self.associations += 1
+            proposed = parse_contexts(body)
+            accepted = {number: self.accept(*what) for number, what in proposed.items()}
+            peer.send(associate_ac(body, accepted))
+            while True:
+                try:
+                    message = await peer.message(30)
+                except AssertionError:
+                    self.released += 1
+                    peer.send(pdu(RELEASE_RP, bytes(4)))
+                    break
+                self.syntaxes.append(accepted[message.context] or "")
+                self.received.append(message)
+                status = self.answer(len(self.received) - 1, message)
+                await asyncio.sleep(self.delay)
+                if status == HANG:
+                    await asyncio.sleep(60)
+                if status == CLOSE:
+                    break
+                if status == ABORTED:
+                    peer.send(pdu(ABORT, bytes(4)))
+                    break
+                elements = {
+                    0x2: message.command[0x2],
+                    0x100: us(0x8001),
+                    0x120: message.command[0x110],
+                    0x800: us(0x0101),
+                    0x900: us(status),
+                    0x1000: message.command[0x1000],
+                }
+                peer.send_message(message.context, command_set(elements))
+        except (EOFError, asyncio.CancelledError, TimeoutError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()

@@ -378,7 +378,7 @@ async def test_d19_unsupported_keys_are_told_by_ff01_and_neither_matched_nor_ret
 async def test_d20_a_hundred_thousand_uids_and_ten_thousand_wildcards_are_answered(tmp_path: Path) -> None:
     async with peer_of(tmp_path) as (site, peer):
         site.keep(ct())
-        uids = "\\".join(["1.2.3.%d" % n for n in range(100_000)] + [str(ct().StudyInstanceUID)])
+        uids = "\\".join([f"1.2.3.{n}" for n in range(100_000)] + [str(ct().StudyInstanceUID)])
         peer.send(p_data(pdv(FIND, find_rq(), command=True)))
         raw = identifier("STUDY", (0x0020000D, text(uids)))
         for at in range(0, len(raw), 100_000):

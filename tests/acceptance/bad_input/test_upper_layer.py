@@ -89,8 +89,7 @@ async def says(site: Site, *raw: bytes) -> list[tuple[int, bytes]]:
     """Connect, send, and hear everything until the server closes."""
     peer = await RawPeer.connect(site.port)
     peer.send(*raw)
-    got = await first_then_close(peer)
-    return got
+    return await first_then_close(peer)
 
 
 async def first_then_close(peer: RawPeer) -> list[tuple[int, bytes]]:
