@@ -48,7 +48,7 @@ imports: install-dev ## the floors: imports point down only
 	@$(BIN)/lint-imports
 
 docs: install-dev    ## write the generated pages of docs/reference again
-	@$(BIN)/python tools/generate_docs.py && $(BIN)/python tools/tree.py
+	@$(BIN)/python -m tools.generate_docs && $(BIN)/python tools/tree.py
 
 check: lint types imports  ## all that needs no server: lint, types, imports, docs and unit tests
 	@$(BIN)/pytest tests/unit tests/docs tests/architecture
