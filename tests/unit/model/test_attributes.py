@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary
 from tests.support.data import shared_data
 
@@ -21,7 +23,7 @@ from vesalius.model.attributes import (
     describe,
     extract,
 )
-from vesalius.model.attributes_extract import MAX_ITEMS, items_from_json
+from vesalius.model.attributes_extract import MAX_ITEMS, MAX_LONG, items_from_json
 from vesalius.model.attributes_table import NESTED_VR
 from vesalius.model.elements import Header, read_header
 from vesalius.model.entities import Level, Record, Values
@@ -225,3 +227,31 @@ def test_real_headers_are_extracted() -> None:
     assert found.series["modality"] == "CT"
     assert isinstance(found.instance["rows"], int)
     assert found.instance["rescale_slope"] is not None
+
+
+_VRS = st.sampled_from(
+    (
+        *("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT"),
+        *("US", "SS", "UL", "SL", "FL", "FD", "UN", "OB", "SQ", "AT"),
+    )
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([row.tag for row in ATTRIBUTES]), st.tuples(_VRS, st.binary(max_size=24)), max_size=8
+    ),
+    st.sampled_from(["1.2.840.10008.1.2", EXPLICIT_LE, EXPLICIT_BE]),
+    st.sampled_from([(), ("ISO_IR 192",), ("", "ISO 2022 IR 87"), ("GB18030",), ("nonsense",)]),
+)
+def test_whatever_bytes_come_there_is_a_record_or_a_named_refusal(
+    elements: dict[int, tuple[str, bytes]], syntax: str, charsets: tuple[str, ...]
+) -> None:
+    try:
+        found = extract(Header.of(syntax, {**IDENTITY, **elements}, charsets))
+    except DataSetMismatch as refused:
+        assert refused.offending
+        return
+    for kept in (found.patient, found.study, found.series, found.instance):
+        assert all("\0" not in value for value in kept.values() if isinstance(value, str))
+        assert all(len(value) <= 4 * MAX_LONG for value in kept.values() if isinstance(value, str))
