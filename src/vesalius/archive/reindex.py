@@ -26,7 +26,7 @@ import structlog
 
 from vesalius.model.attributes import extract
 from vesalius.model.elements import HeaderLimits, HeaderReader
-from vesalius.model.entities import Arrival, PackInfo, Verdict
+from vesalius.model.entities import Arrival, Member, PackInfo, Verdict
 from vesalius.model.errors import DamagedInstance, IndexUnavailable, VesaliusError
 from vesalius.ports.blobs import BlobStore, FoundMember
 from vesalius.ports.index import Index, in_batches
@@ -76,11 +76,11 @@ class ReindexReport:
     untold: list[Untold] = field(default_factory=list)
 
 
-def arrival_of(blobs: BlobStore, found: FoundMember, limits: HeaderLimits | None = None) -> Arrival:
-    """What the index is told of a member. Raises `DamagedInstance`, `CannotUnderstand`, `DataSetMismatch`, ..."""
+def arrival_of(found: FoundMember, chunks: Iterable[bytes], limits: HeaderLimits | None = None) -> Arrival:
+    """What the index is told of a member with these bytes. Raises `CannotUnderstand`, `DataSetMismatch`, ..."""
     member, label = found.member, found.label
     reader = HeaderReader(label.transfer_syntax, limits or HeaderLimits())
-    for chunk in blobs.stream_verified(member, _CHUNK):
+    for chunk in chunks:
         reader.feed(chunk)
     header = reader.finish()
     return Arrival(
@@ -152,7 +152,9 @@ def _recover_pack(
     def cut(torn: int) -> None:
         report.cut_bytes += torn
 
-    arrivals = _arrivals(blobs, blobs.recover(name, indexed_to, cut), report.untold, limits)
+    # The digests were compared by the store just now.
+    members = ((found, _chunks(blobs, found.member)) for found in blobs.recover(name, indexed_to, cut))
+    arrivals = _arrivals(members, report.untold, limits)
     for one in in_batches(arrivals, batch):
         verdicts = _tell(index, one, report.untold)
         report.told += len(verdicts)
@@ -176,7 +178,9 @@ def reindex(
     packs = blobs.packs()
     report = ReindexReport(packs=len(packs), total_bytes=sum(pack.size for pack in packs))
     index.clear()
-    arrivals = _arrivals(blobs, in_order_of_storing(blobs, packs), report.untold, limits)
+    ordered = in_order_of_storing(blobs, packs)
+    members = ((found, blobs.stream_verified(found.member, _CHUNK)) for found in ordered)
+    arrivals = _arrivals(members, report.untold, limits)
     for one in in_batches(arrivals, batch):
         verdicts = _tell(index, one, report.untold)
         report.stored += verdicts.count(Verdict.STORED)
@@ -228,13 +232,19 @@ def _made_at(pack: str) -> int:
         return 0
 
 
+def _chunks(blobs: BlobStore, member: Member) -> Iterator[bytes]:
+    """The data set of a member whose digest is known to hold."""
+    for at in range(0, member.dataset_length, _CHUNK):
+        yield blobs.read(member, at, _CHUNK)
+
+
 def _arrivals(
-    blobs: BlobStore, members: Iterable[FoundMember], untold: list[Untold], limits: HeaderLimits | None
+    members: Iterable[tuple[FoundMember, Iterable[bytes]]], untold: list[Untold], limits: HeaderLimits | None
 ) -> Iterator[Arrival]:
     """What can be told of `members`; the rest goes to `untold`."""
-    for found in members:
+    for found, chunks in members:
         try:
-            yield arrival_of(blobs, found, limits)
+            yield arrival_of(found, chunks, limits)
         except DamagedInstance:
             untold.append(_untold(found, "damaged"))
         except VesaliusError as error:

@@ -21,7 +21,7 @@ import structlog
 from vesalius.backends.packs_copies import PackCopies
 from vesalius.backends.packs_pool import Leftover, PackPool, hold
 from vesalius.backends.packs_read import PRIMARY, PackReader
-from vesalius.backends.packs_scan import recover_open, walk, walk_over_damage
+from vesalius.backends.packs_scan import digest_holds, recover_open, walk, walk_over_damage
 from vesalius.backends.packs_seal import read_summary, seal
 from vesalius.backends.packs_volume import PACK, SIDECAR, SUSPECT, PackSettings, Volume
 from vesalius.backends.packs_writer import PackWriter
@@ -191,13 +191,22 @@ class PackStore:
             summary = read_summary(self._volume.sidecar_path(pack))
             if summary is not None:
                 if from_offset < summary.size:
-                    yield from walk_over_damage(fd, pack, from_offset)
+                    yield from self._whole(fd, walk_over_damage(fd, pack, from_offset))
                 return
             yield from self._recover_open(fd, pack, from_offset, on_cut)
         except OSError as error:
             raise self._volume.refusal(error, "recovering a pack") from error
         finally:
             os.close(fd)
+
+    @staticmethod
+    def _whole(fd: int, members: Iterator[FoundMember]) -> Iterator[FoundMember]:
+        """Those whose digest holds. A sealed pack was synced, so the others are damaged, not torn."""
+        for found in members:
+            if digest_holds(fd, found.member):
+                yield found
+            else:
+                log.error("member-damaged", pack=found.member.pack, offset=found.member.header_offset, place="primary")
 
     def _recover_open(
         self, fd: int, pack: str, from_offset: int, on_cut: Callable[[int], None] | None
