@@ -33,6 +33,7 @@ TRANSFER_SYNTAX = 0x00020010
 SOP_CLASS = 0x00080016
 SOP_INSTANCE = 0x00080018
 
+_META_VRS = (b"UL", b"OB", b"UI")
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
@@ -110,8 +111,8 @@ def _start_of_meta(head: bytes) -> int | None:
         return PREAMBLE + 4
     if head[:4] == MAGIC:
         return 4
-    # No preamble: a group length of group 0002 cannot be anything else.
-    return 0 if head[:8] == b"\x02\x00\x00\x00UL\x04\x00" else None
+    # No preamble: an element of group 0002 with its VR is hardly anything else.
+    return 0 if head[:2] == b"\x02\x00" and head[3:4] == b"\x00" and head[4:6] in _META_VRS else None
 
 
 def _raw(head: bytes, wanted: bool) -> Opened:
