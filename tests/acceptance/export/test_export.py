@@ -169,7 +169,7 @@ REFUSED = {
     "transfer-syntaxes/jpeg-ls/JLSL_RGB_ILV1.dcm": "no SOP Class or SOP Instance UID",
     "transfer-syntaxes/jpeg-ls/JLSL_RGB_ILV2.dcm": "no SOP Class or SOP Instance UID",
     "transfer-syntaxes/jpeg-ls/JLSN_RGB_ILV0.dcm": "no SOP Class or SOP Instance UID",
-} | {f"worklist/dcmtk-wlistdb/OFFIS/wklist{number}.wl": "no SOP Class" for number in range(1, 7)}
+} | {f"worklist/dcmtk-wlistdb/OFFIS/wklist{number}.wl": "lacks a legal" for number in range(1, 7)}
 NO_META = {
     "odd-and-broken/headless-implicit-real/CR-MONO1-10-chest.dcm",
     "odd-and-broken/headless-implicit-real/OT-PAL-8-face.dcm",
