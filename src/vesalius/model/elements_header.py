@@ -21,7 +21,7 @@ class HeaderLimits:
     """Bounds on what one data set may cost (bad-input rows S1, S2, S9). Bytes, unless said otherwise."""
 
     kept_bytes: int = 64 << 20  # of values held in memory in all: LimitExceeded
-    value_bytes: int = 64 << 10  # a longer value is skipped, not held
+    value_bytes: int = 64 << 10  # a longer value is skipped, not held; one with a 16-bit length never is
     sequence_bytes: int = 4 << 20  # a longer sequence is skipped, not held
     depth: int = 64  # nested sequences: CannotUnderstand
     elements: int = 4_000_000  # count, nested ones included: LimitExceeded

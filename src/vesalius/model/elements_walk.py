@@ -222,13 +222,16 @@ class Walk:
             self._refuse(tag)
         start = pos + 8
         unknown = ""
+        cap = self._limits.value_bytes
+        if tag == _EXTENDED_TABLE:
+            cap = max(cap, self._limits.offset_table_bytes)
         if self._mode is Mode.IMPLICIT_LE:
             length = _LENGTH_LE.unpack_from(buffer, pos + 4)[0]
             vr = implicit_vr(tag)
         else:
             code = buffer[pos + 4 : pos + 6]
             if code in SHORT:
-                vr = SHORT[code]
+                vr, cap = SHORT[code], 0xFFFF  # never skipped: as the loop does
                 length = self._unpack(buffer, pos)[1]
             else:
                 if not (code.isalpha() and code.isupper()):
@@ -249,7 +252,7 @@ class Walk:
         if length == UNDEFINED or vr == "SQ" or tag in PIXEL_TAGS:
             following = self._begin_structure(tag, vr, start, length)
             self.kept -= min(following, end) - pos
-        elif length > (self._limits.offset_table_bytes if tag == _EXTENDED_TABLE else self._limits.value_bytes):
+        elif length > cap:
             self.skipped[tag] = (vr, length)
             self.kept -= min(stop, end) - pos  # these bytes are not held
             following = stop
