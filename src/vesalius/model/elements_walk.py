@@ -239,7 +239,8 @@ class Walk:
                         f"{describe(tag)} has no value representation: not {self._syntax.name}", offending=(tag,)
                     )
                 if pos + 12 > end:
-                    return self._missing(12)
+                    self.want = 12
+                    return None
                 length = (_LENGTH_LE if little else _LENGTH_BE).unpack_from(buffer, start)[0]
                 start += 4
                 vr = LONG.get(code, "")
@@ -257,7 +258,8 @@ class Walk:
             self.kept -= min(stop, end) - pos  # these bytes are not held
             following = stop
         elif stop > end:
-            return self._missing(stop - pos)
+            self.want = stop - pos
+            return None
         else:
             self.elements[tag] = (vr, buffer[start:stop])
             following = stop
@@ -269,10 +271,6 @@ class Walk:
         elif self._mode is not Mode.IMPLICIT_LE:
             self.findings.vr(tag, vr)
         return following
-
-    def _missing(self, wanted: int) -> None:
-        """Remember how many bytes from the element's first are needed before walking on."""
-        self.want = wanted
 
     def _begin_structure(self, tag: int, vr: str, start: int, length: int) -> int:
         """Begin a sequence, or the pixels; the position after what is passed over at once."""
