@@ -10,7 +10,7 @@ lossless one is there, and explicit value representations before implicit ones, 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vesalius.model.entities import StoredInstance
@@ -157,27 +157,55 @@ def for_move(root: Root = Root.STUDY) -> tuple[Proposal, ...]:
     return (Proposal(class_of(root, Verb.MOVE)),)
 
 
-# What a C-GET asks to receive when the caller does not know which classes are coming: those of nearly all real studies.
-COMMON_STORAGE: tuple[str, ...] = tuple(
-    uid for uid, known in sop.STORAGE.items() if not known.private and not known.retired
-)[:60]
+# Classes of nearly all real studies, the most frequent first: what a C-GET asks for when it does not know what comes.
+# fmt: off
+_COMMON = (
+    "2", "4", "1", "1.1", "6.1", "3.1", "7", "1.2", "128", "20", "12.1", "12.2", "2.1", "4.1", "4.3", "1.2.1",
+    "1.3", "1.1.1", "13.1.3", "13.1.1", "13.1.2", "7.1", "7.2", "7.3", "7.4", "66.4", "66.5", "66.1", "66.2",
+    "66.3", "66", "67", "30", "130", "12.1.1", "12.2.1", "11.1", "11.2", "11.4", "11.8", "88.11", "88.22",
+    "88.33", "88.34", "88.35", "88.59", "88.67", "88.68", "88.50", "104.1", "104.2", "104.3", "481.1", "481.2",
+    "481.3", "481.5", "481.8", "77.1.1", "77.1.4", "77.1.6", "77.1.5.1", "77.1.5.4", "9.1.1",
+)
+# fmt: on
+COMMON_STORAGE: tuple[str, ...] = tuple(sop.STORAGE_ROOT + tail for tail in _COMMON)
+# How a C-GET asks for them: the compressed forms in order of how often they are met.
+COMPRESSED: tuple[str, ...] = (
+    ts.JPEG_BASELINE,
+    ts.JPEG_LOSSLESS_SV1,
+    ts.JPEG_2000_LOSSLESS,
+    ts.JPEG_LS_LOSSLESS,
+    ts.JPEG_2000,
+    ts.RLE_LOSSLESS,
+    ts.JPEG_EXTENDED,
+    ts.HTJ2K_LOSSLESS_RPCL,
+    ts.HTJ2K_LOSSLESS,
+    ts.HTJ2K,
+    ts.JPEG_LS_NEAR_LOSSLESS,
+    ts.JPEG_LOSSLESS,
+    ts.DEFLATED_LE,
+)
 
 
 def for_get(
-    root: Root = Root.STUDY,
-    classes: Iterable[str] = COMMON_STORAGE,
-    transfer_syntaxes: Iterable[str] = STORAGE_PREFERENCE,
+    root: Root = Root.STUDY, classes: Iterable[str] = COMMON_STORAGE, compressed: Sequence[str] = COMPRESSED
 ) -> tuple[Proposal, ...]:
     """What a C-GET needs: the GET class, and each storage class with this side as SCP (PS3.4 C.5.3.1).
 
-    A class has two contexts: everything that loses nothing (the sender then sends as stored, or the first it can),
-    and the two that everyone has. At most 63 classes fit into the 128 contexts.
+    The fewer classes, the more transfer syntaxes get a context of their own, so that more is sent as it is stored:
+    a sender may use any accepted context of a class, but of the syntaxes in one context it has to choose one. At most
+    63 classes fit into the 128 contexts; ask for the SOP Classes in Study (0008,0062) by C-FIND to name them.
     """
-    syntaxes = tuple(transfer_syntaxes)
+    wanted = list(dict.fromkeys(classes))[: (MAXIMUM_CONTEXTS - 1) // 2]
     proposals = [Proposal(class_of(root, Verb.GET))]
-    for uid in list(classes)[: (MAXIMUM_CONTEXTS - 1) // 2]:
-        proposals.append(Proposal(uid, syntaxes, as_scp=True))
-        proposals.append(Proposal(uid, as_scp=True))
+    apart = max(0, (MAXIMUM_CONTEXTS - 1) // max(1, len(wanted)) - 3)
+    for uid in wanted:
+        proposals += [Proposal(uid, (syntax,), as_scp=True) for syntax in compressed[:apart]]
+        rest = tuple(compressed[apart:])
+        if apart:
+            proposals += [Proposal(uid, rest, as_scp=True)] if rest else []
+            proposals += [Proposal(uid, (one,), as_scp=True) for one in (ts.EXPLICIT_LE, ts.IMPLICIT_LE)]
+        else:
+            proposals += [Proposal(uid, rest, as_scp=True), Proposal(uid, as_scp=True)]
     return tuple(proposals)
 
 
