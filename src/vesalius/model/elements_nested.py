@@ -144,8 +144,9 @@ class Nest:
             return pos + 8
         if tag != ITEM or length == UNDEFINED:
             raise CannotUnderstand(f"{describe(frame.tag)} holds a bad fragment", offending=(frame.tag, tag))
-        self._within(frame, base + pos + 8 + length)
-        return pos + 8 + length
+        following: int = pos + 8 + length
+        self._within(frame, base + following)
+        return following
 
     def _elements(self, frame: Frame, buffer: bytes, pos: int, end: int, base: int) -> tuple[int, bool]:
         """Elements of an item up to its end, a sequence in it, or the end of the bytes (then True)."""
