@@ -167,3 +167,17 @@ def test_two_processes_worth_of_committers_agree_on_one_winner(archive: LocalArc
         assert verdicts == ["conflict", "stored"]
     for ingest in ingests:
         ingest.close()
+
+
+def test_an_index_that_cannot_be_asked_refuses_and_leaves_no_trace(
+    archive: LocalArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(uids: list[str]) -> dict[str, tuple[str, str]]:
+        raise IndexUnavailable("the index is away")
+
+    monkeypatch.setattr(archive.index, "known", away)
+    with pytest.raises(IndexUnavailable):
+        archive.keep(ct())
+    assert not any(list(archive.blobs.scan(pack.name)) for pack in archive.blobs.packs())
+    monkeypatch.undo()
+    assert archive.keep(ct()).verdict is Verdict.STORED
