@@ -200,12 +200,18 @@ class _Finder:
         table = _TABLES[self._level]
         source = table
         top = min([self._plan.top, *(clause.level for clause in self._clauses)])
-        # SQLite: CROSS JOIN keeps this order; NOT INDEXED leaves the primary key as the only way to walk.
-        join = "CROSS JOIN" if self._dialect == "sqlite" else "JOIN"
-        if walking and self._dialect == "sqlite":
+        # A row above is always looked up by its key, whatever the planner believes: reading the whole table above
+        # for a page looks cheap to it. SQLite: CROSS JOIN keeps the order, NOT INDEXED leaves the primary key as
+        # the only way to walk. PostgreSQL: OFFSET 0 keeps the lookup from becoming a join.
+        sqlite = self._dialect == "sqlite"
+        if walking and sqlite:
             source += " NOT INDEXED"
         for level in range(self._level, top, -1):
-            source += f" {join} {_TABLES[level - 1]} ON {_TABLES[level - 1]}.id = {_TABLES[level]}.{_PARENT[level]}"
+            up, ref = _TABLES[level - 1], f"{_TABLES[level]}.{_PARENT[level]}"
+            if sqlite:
+                source += f" CROSS JOIN {up} ON {up}.id = {ref}"
+            else:
+                source += f" JOIN LATERAL (SELECT * FROM {up} AS one WHERE one.id = {ref} OFFSET 0) AS {up} ON TRUE"  # noqa: S608
         return Sql(
             f"SELECT {self._plan.columns} FROM {source} WHERE {where.text} ORDER BY {table}.id",  # noqa: S608
             where.params,
