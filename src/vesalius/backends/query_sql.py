@@ -12,8 +12,9 @@ Walk. Where nothing selects, or what selects names too many rows, windows of pri
 other. A window grows while it finds little and shrinks when it finds much, so that a page comes
 soon and each statement ends soon.
 
-Between two pages nothing is open: no cursor, no transaction. To abandon the iterator is to cancel. The order is
-that of arrival (ids), the same for the same question.
+Between two pages nothing is open: no cursor, no transaction. To abandon the iterator is to cancel; a page is empty
+where a read found nothing, so that there is a moment to do so however long the search. The order is that of
+arrival (ids), the same for the same question.
 """
 
 from __future__ import annotations
@@ -55,8 +56,7 @@ def find(database: Database, query: Query) -> Iterator[list[Match]]:
         if left is not None:
             page = page[:left]
             left -= len(page)
-        if page:
-            yield page
+        yield page
         if left == 0:
             return
 
@@ -158,9 +158,7 @@ class _Finder:
     def _fetch(self, ids: Iterator[int]) -> Iterator[list[Match]]:
         size = FIRST_PAGE
         while chunk := list(islice(ids, size)):
-            page = self._plan.answers(self._lookup(self._rows_of(chunk)))
-            if page:
-                yield page
+            yield self._plan.answers(self._lookup(self._rows_of(chunk)))
             size = PAGE
 
     def _walk(self) -> Iterator[list[Match]]:
@@ -172,8 +170,7 @@ class _Finder:
             until = min(after + window, last)
             where = all_of([Sql(f"{table}.id > ? AND {table}.id <= ?", (after, until)), *self._where])
             page = self._plan.answers(self._lookup(self._select(where, walking=True)))
-            if page:
-                yield page
+            yield page
             after = until
             window = max(window // 2, PAGE) if len(page) > PAGE else min(window * 2, WINDOW)
 

@@ -64,7 +64,7 @@ class FindProvider:
             info = assoc.extended.get(operation.context.abstract_syntax, b"")
             answers = Answers(self._search, dataset, operation.context.transfer_syntax, root, info)
             page = await run(self._executor, answers.page)
-            while page:
+            while page is not None:
                 following = run(self._executor, answers.page)
                 try:
                     await _send_page(operation, page, answers.status)
@@ -108,17 +108,15 @@ class Answers:
         self._charset: tuple[str, ...] = ()
         self.status = statuses.PENDING
 
-    def page(self) -> list[bytes]:
-        """The next answers; empty at the end. The first call decodes and parses the identifier.
+    def page(self) -> list[bytes] | None:
+        """The next answers, none where a read found nothing; None at the end. The first call parses the identifier.
 
         Raises `IdentifierMismatch`, `UnableToProcess`, `LimitExceeded`, `IndexUnavailable`.
         """
         if self._pages is None:
             self._pages = self._begin()
-        for answers in self._pages:
-            if answers:
-                return [self._encode(values) for values in answers]
-        return []
+        answers = next(self._pages, None)
+        return None if answers is None else [self._encode(values) for values in answers]
 
     def _begin(self) -> Iterator[list[Values]]:
         values = understand(self._identifier, self._transfer_syntax)

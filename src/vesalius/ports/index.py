@@ -38,7 +38,7 @@ class Index(Protocol):
     def find(self, query: Query) -> Iterator[list[Match]]:
         """Answers in pages, the first before the last row is read; each page is one short read.
 
-        Stable order. Abandon the iterator to cancel.
+        Stable order. Abandon the iterator to cancel; a page may be empty, to give the chance during a long search.
         """
         ...
 
