@@ -11,6 +11,7 @@ REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
 def pages() -> dict[str, Callable[[], str]]:
     """File name -> the function that says what it must hold."""
+    sys.path.insert(0, str(REFERENCE.parents[1]))  # run as a script, this folder is on the path and its parent is not
     from tools import generate_attributes_doc
     from vesalius.app import documents
     from vesalius.cli import reference

@@ -85,7 +85,7 @@ def _instance(
     ds.SOPClassUID = sop_class
     ds.SOPInstanceUID = _uid("instance", study, series, n)
     ds.StudyDate = ds.SeriesDate = ds.ContentDate = f"2024031{study}"
-    ds.StudyTime = ds.SeriesTime = ds.ContentTime = f"0{study + 7}1500"
+    ds.StudyTime = ds.SeriesTime = ds.ContentTime = f"{study + 7:02}1500"
     ds.AccessionNumber = f"DEMO-A{study}"
     ds.Modality = modality
     ds.Manufacturer = "Vesalius (made by code, nobody's picture)"

@@ -60,6 +60,17 @@ class Duty:
         self.failing = reason
 
 
+class _OnlyNews:
+    """A log for a recovery that is done again and again: silent unless it found something."""
+
+    def info(self, event: str, **facts: object) -> None:
+        if facts.get("members") or facts.get("cut_bytes"):
+            log.info(event, **facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        log.error(event, **facts)
+
+
 class WorkerDuties:
     """The thread beside the event loop of a DIMSE worker."""
 
@@ -103,12 +114,14 @@ class HouseDuties:
             Duty("optimise", OPTIMISE_INTERVAL, archive.index.optimise, due=now + OPTIMISE_INTERVAL),
         ]
 
-    def run_due(self, now: float, stopping: Callable[[], bool]) -> None:
-        """One turn of whatever is due."""
-        for duty in self._duties:
-            if stopping():
-                return
-            duty.run(now)
+    def run(self, stop: threading.Event) -> None:
+        """Do whatever is due, until `stop`."""
+        pause = min(1.0, self._archive.settings.store.copy_interval)
+        while not stop.is_set():
+            for duty in self._duties:
+                if not stop.is_set():
+                    duty.run(time.monotonic())
+            stop.wait(pause)
 
     def _copy(self) -> None:
         from vesalius.archive.copies import copy_all
@@ -119,6 +132,6 @@ class HouseDuties:
     def _orphans(self) -> None:
         from vesalius.archive.reindex import recover
 
-        recover(self._archive.blobs, self._archive.index, log)
+        recover(self._archive.blobs, self._archive.index, _OnlyNews())
         for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)

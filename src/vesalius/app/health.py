@@ -64,7 +64,7 @@ class ArchiveSite:
         self._pinger = ThreadPoolExecutor(1, "ping")
         self._problems = _Remembered(self._find_problems, READY_AGE)
         self._totals = _Remembered(archive.index.totals, COUNTS_AGE)
-        self._lags = _Remembered(self._find_lags, COUNTS_AGE)
+        self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
 
     def problems(self) -> list[str]:
         """See `web.routes.Site`."""
@@ -102,15 +102,6 @@ class ArchiveSite:
         if free < watermark:
             return [f"volume: {free >> 20} MiB free, under store.watermark ({watermark >> 20} MiB)"]
         return []
-
-    def _find_lags(self) -> dict[str, int]:
-        """Bytes of packs that each further place still lacks."""
-        sizes = {pack.name: pack.size for pack in self._archive.blobs.packs()}
-        lags = {}
-        for place in self._archive.blobs.places():
-            there = {copy.pack: copy.copied_to for copy in self._archive.index.copies(place)}
-            lags[place] = sum(max(0, size - there.get(name, 0)) for name, size in sizes.items())
-        return lags
 
     def metrics(self) -> bytes:
         """See `web.routes.Site`."""

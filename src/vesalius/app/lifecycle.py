@@ -6,7 +6,8 @@ takes milliseconds. Kinds of children, each without state of its own:
 
 - dimse (N): associations, on shared ports (SO_REUSEPORT);
 - web (1): health, readiness, metrics, the page;
-- work (1): what goes on behind: copying packs, sealing orphans, the planner's statistics;
+- work (1, where there are further places): what goes on behind: copying packs, sealing orphans, the planner's
+  statistics. Without further places that is next to nothing, and a thread of the web process does it;
 - prepare (short-lived): opens and migrates the database and takes up what a dead process left in its packs.
 
 A dead worker is started again with growing pauses, after a `prepare` has taken up its orphaned packs. If the
@@ -102,11 +103,9 @@ class Supervisor:
             metrics.prepare(run / "metrics")
             _preload()
             count = worker_count(self.settings)
-            kinds = [*("dimse" for _ in range(count)), "web", "work"]
+            kinds = [*("dimse" for _ in range(count)), "web", *house_process(self.settings)]
             self._board = Board(kinds)
-            numbers = [*range(1, count + 1), 1, 1]
-            places = enumerate(zip(kinds, numbers, strict=True))
-            self._children = [_Child(kind, number, row) for row, (kind, number) in places]
+            self._children = [_Child(row.kind, row.number, at) for at, row in enumerate(self._board.rows())]
             wake = self._catch_signals()
             if not self._prepare_first():
                 return 1
@@ -162,6 +161,7 @@ class Supervisor:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, stop)  # the terminal is gone
         signal.signal(signal.SIGCHLD, child)
         return read_end
 
@@ -315,6 +315,11 @@ class Supervisor:
                 except (ProcessLookupError, ChildProcessError):
                     pass
                 child.pid = 0
+
+
+def house_process(settings: Settings) -> tuple[str, ...]:
+    """The kind of the process that does what goes on behind, where it has one of its own."""
+    return ("work",) if settings.store.copies else ()
 
 
 def serve(settings: Settings, announce: Callable[[Running], None]) -> int:

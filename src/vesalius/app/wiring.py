@@ -60,6 +60,16 @@ class Archive:
         peers = {peer.name: peer for peer in self.index.peers()}
         return peers | configured_peers(self.settings)
 
+    def copy_lags(self) -> dict[str, int]:
+        """Bytes of packs that each further place still lacks. Blocks."""
+        packs = self.index.packs()
+        lags = {}
+        for place in self.blobs.places():
+            there = {copy.pack: copy.copied_to for copy in self.index.copies(place)}
+            goals = ((pack.name, pack.size if pack.state == "sealed" else pack.indexed_to) for pack in packs)
+            lags[place] = sum(max(0, goal - there.get(name, 0)) for name, goal in goals)
+        return lags
+
     def close(self) -> None:
         """Seal what has arrived, then release everything in the order that promises need."""
         self.ingest.close()

@@ -13,7 +13,6 @@ import gc
 import importlib
 import signal
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -123,11 +122,15 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
+    from vesalius.app.duties import HouseDuties
     from vesalius.app.health import ArchiveSite
     from vesalius.app.wiring import build
     from vesalius.web.routes import create_app
 
     archive = build(settings, migrate=False)
+    stop_duties = threading.Event()
+    if "work" not in board.kinds:
+        threading.Thread(target=HouseDuties(archive).run, args=(stop_duties,), name="duties", daemon=True).start()
     http = listeners.http
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
 
@@ -157,6 +160,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
         await asyncio.wait((serving,), timeout=1.0)
 
     uvloop.run(main())
+    stop_duties.set()
     archive.close()
     return 0
 
@@ -169,12 +173,9 @@ def work_main(settings: Settings, listeners: Listeners, board: Board, row: int, 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     archive = build(settings, migrate=False)
-    duties = HouseDuties(archive)
     _settle()
     ready()
-    while not stop.is_set():
-        duties.run_due(time.monotonic(), stop.is_set)
-        stop.wait(min(1.0, settings.store.copy_interval))
+    HouseDuties(archive).run(stop)
     archive.close()
     return 0
 

@@ -16,13 +16,10 @@ def echo(
 
     Ends with 0 after a good answer, 3 if the peer could not be reached or refused.
     """
-    import time
-
     from vesalius.cli import network, output
 
-    began = time.perf_counter()
-    found = network.echo(peer, data=data, config=config)
-    milliseconds = round((time.perf_counter() - began) * 1000, 1)
+    found, seconds = network.echo(peer, data=data, config=config)
+    milliseconds = round(seconds * 1000, 1)
     if json:
         output.facts({"peer": peer, "aet": found.aet, "answered": True, "milliseconds": milliseconds}, json=True)
     else:

@@ -24,7 +24,7 @@ def find(
     keys: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="PatientName=Doe*, StudyDate=20240101-, 0010,0020=4711 ...",
             show_default=False,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -44,6 +45,10 @@ def vesalius(
     options.set_globals(data, config)
 
 
+def _add(name: str, command: Callable[..., None], panel: str) -> None:
+    app.command(name, rich_help_panel=panel, help=options.help_of(command))(command)
+
+
 def _register() -> None:
     from vesalius.cli import (
         demo,
@@ -62,19 +67,19 @@ def _register() -> None:
     )
 
     run, move, care = "Run and look", "To and from others", "Care"
-    app.command("serve", rich_help_panel=run)(serve.serve)
-    app.command("demo", rich_help_panel=run)(demo.demo)
-    app.command("find", rich_help_panel=run)(find.find)
-    app.command("stats", rich_help_panel=run)(stats.stats)
-    app.command("notes", rich_help_panel=run)(notes.notes)
-    app.command("import", rich_help_panel=move)(import_.import_)
-    app.command("export", rich_help_panel=move)(export.export)
-    app.command("send", rich_help_panel=move)(send.send)
-    app.command("retrieve", rich_help_panel=move)(retrieve.retrieve)
-    app.command("echo", rich_help_panel=move)(echo.echo)
+    _add("serve", serve.serve, run)
+    _add("demo", demo.demo, run)
+    _add("find", find.find, run)
+    _add("stats", stats.stats, run)
+    _add("notes", notes.notes, run)
+    _add("import", import_.import_, move)
+    _add("export", export.export, move)
+    _add("send", send.send, move)
+    _add("retrieve", retrieve.retrieve, move)
+    _add("echo", echo.echo, move)
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
-    app.command("verify", rich_help_panel=care)(verify.verify)
-    app.command("reindex", rich_help_panel=care)(reindex.reindex)
+    _add("verify", verify.verify, care)
+    _add("reindex", reindex.reindex, care)
 
 
 _register()

@@ -7,6 +7,7 @@ Each function blocks. Whatever goes wrong at or on the way to the peer is `PeerU
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -102,25 +103,27 @@ def peer_and_settings(name: str, data: Path | None, config: Path | None) -> tupl
         return options.peer_named(name, archive.peers()), archive.settings
 
 
-def echo(name: str, *, data: Path | None, config: Path | None) -> Peer:
-    """C-ECHO. Gives the peer that answered; raises `PeerUnreachable`."""
+def echo(name: str, *, data: Path | None, config: Path | None) -> tuple[Peer, float]:
+    """C-ECHO. Gives the peer that answered and the seconds that it took; raises `PeerUnreachable`."""
     peer, settings = peer_and_settings(name, data, config)
 
-    async def ask() -> None:
+    async def ask() -> float:
         from vesalius.dimse import c_echo
         from vesalius.dimse.contexts import for_verification
         from vesalius.standard.statuses import SUCCESS, describe
 
+        began = time.perf_counter()
         async with _associated(peer, for_verification(), settings) as assoc:
             response = await c_echo.echo(assoc)
             if response.status != SUCCESS:
                 raise PeerUnreachable(f"{name} answered {describe(response.status)}")
+        return time.perf_counter() - began
 
     try:
-        run(ask())
+        seconds = run(ask())
     except ClassNotSupported as error:
         raise PeerUnreachable(f"{name}: {error.message}") from None
-    return peer
+    return peer, seconds
 
 
 def find(

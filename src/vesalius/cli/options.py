@@ -6,7 +6,8 @@ inside functions, because `vesalius --help` must answer at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -34,6 +35,17 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line inste
 PeerName = Annotated[
     str, typer.Option("--peer", metavar="NAME", help="A peer by name: see `vesalius peers list`.", show_default=False)
 ]
+
+
+def help_of(command: Callable[..., object]) -> str:
+    """The help text of a command: its docstring, prose unwrapped (the terminal wraps), examples line by line."""
+    text = ""
+    for block in inspect.cleandoc(command.__doc__ or "").split("\n\n"):
+        if block.startswith(" "):
+            text += ("\n" if text.endswith("\n\n") or text.rpartition("\n")[2].startswith(" ") else "\n\n") + block
+        else:
+            text += "\n\n" + " ".join(line.strip() for line in block.splitlines())
+    return text.strip()
 
 
 class GlobalOptions:

@@ -13,7 +13,6 @@ app = typer.Typer(no_args_is_help=True, help="The application entities that this
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the peer in commands.", show_default=False)]
 
 
-@app.command("add")
 def add(
     name: Name,
     host: Annotated[str, typer.Argument(metavar="HOST", help="Host name or address.", show_default=False)],
@@ -68,7 +67,6 @@ def add(
     note(f"{name}: {title}@{host}:{port}, may {', '.join(sorted(rights)) or 'do nothing here'}")
 
 
-@app.command("list")
 def list_peers(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
     """List the peers of the database and of the configuration file.
 
@@ -102,7 +100,6 @@ def list_peers(json: options.Json = False, data: options.Data = None, config: op
     output.listing(rows, columns, json=json, empty="No peers. Add one: vesalius peers add NAME HOST PORT --aet AET")
 
 
-@app.command("remove")
 def remove(name: Name, data: options.Data = None, config: options.Config = None) -> None:
     """Forget a peer. Ends with 4 if there was none of that name.
 
@@ -120,7 +117,6 @@ def remove(name: Name, data: options.Data = None, config: options.Config = None)
     raise typer.Exit(exit_codes.OK if known else exit_codes.NOT_FOUND)
 
 
-@app.command("test")
 def test(name: Name, json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
     """Ask a peer whether it is there and speaks with us (C-ECHO). Ends with 3 if not.
 
@@ -144,3 +140,7 @@ def _not_configured(settings: object, name: str) -> None:
 
     if isinstance(settings, Settings) and name in configured_peers(settings):
         raise SettingsError(f"{name} stands in the configuration file", hint="Change it there.")
+
+
+for _name, _command in (("add", add), ("list", list_peers), ("remove", remove), ("test", test)):
+    app.command(_name, help=options.help_of(_command))(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -11,15 +12,28 @@ import typer.main
 from vesalius.cli.main import app
 
 
+def _value_name(parameter: Any) -> str:
+    """What stands behind an option: its own word, the choices of an enumeration, else the kind of value."""
+    if parameter.is_flag:
+        return ""
+    if parameter.metavar:
+        return str(parameter.metavar)
+    kind = parameter.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return " or ".join(str(one.value) for one in kind)
+    return {int: "N", float: "N"}.get(kind, "TEXT")
+
+
 def _option(parameter: Any) -> tuple[str, str]:
-    names = ", ".join(f"`{name}`" for name in parameter.opts)
-    kind = parameter.metavar or ("" if getattr(parameter, "is_flag", False) else parameter.type.name.upper())
-    return f"{names} {kind}".strip().replace("|", " or "), str(parameter.help or "")
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    return f"{names} {_value_name(parameter)}".strip().replace("|", " or "), str(parameter.help or "")
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
     yield f"## `{name}`"
-    yield inspect.cleandoc(command.help or "").replace("\n\n  ", "\n\n      ").replace("\b\n", "")
+    yield (command.help or "").replace("
+  ", "
+    ")
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
     rows = [(f"`{one.metavar or one.name.upper()}`", str(one.help or "")) for one in arguments]

@@ -25,10 +25,7 @@ def stats(json: options.Json = False, data: options.Data = None, config: options
         totals = archive.index.totals()
         packs = archive.blobs.packs()
         free = shutil.disk_usage(packs_folder(archive.settings)).free
-        places = {}
-        for place in archive.blobs.places():
-            there = {copy.pack: copy.copied_to for copy in archive.index.copies(place)}
-            places[place] = sum(max(0, pack.size - there.get(pack.name, 0)) for pack in packs)
+        places = archive.copy_lags()
     row = asdict(totals) | {
         "packs": len(packs),
         "pack_bytes": sum(pack.size for pack in packs),
