@@ -31,9 +31,7 @@ def _option(parameter: Any) -> tuple[str, str]:
 
 def _command(name: str, command: Any) -> Iterator[str]:
     yield f"## `{name}`"
-    yield (command.help or "").replace("
-  ", "
-    ")
+    yield (command.help or "").replace("\n  ", "\n    ")
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
     rows = [(f"`{one.metavar or one.name.upper()}`", str(one.help or "")) for one in arguments]
