@@ -46,7 +46,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     # Peers of one machine that come and go at once must find nothing that was kept for them.
     config = f"[limits]\nconnect = 5.0\nnetwork = 20.0\n{peers}"
-    with running_server(folder, config=config, workers=2) as server:
+    # In the data directory, where commands beside the service find it.
+    with running_server(folder, config=config, config_file=folder / "data/vesalius.toml", workers=2) as server:
         site = Site(server, ports, folder / "files")
         site.first = [ct("interop", series, n, patient_id="INTEROP-1") for series in (1, 2) for n in (1, 2, 3)]
         site.second = [ct("other", 1, n, patient_id="INTEROP-2", patient_name="Müller^Jörg") for n in (1, 2)]
