@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from vesalius.backends.packs_ahead import write_ahead
 from vesalius.backends.packs_copies import PackCopies
 from vesalius.backends.packs_pool import Leftover, PackPool, hold
 from vesalius.backends.packs_read import PRIMARY, PackReader
@@ -90,7 +91,10 @@ class PackStore:
             pack.dead_bytes += member.end - member.header_offset
 
     def seal_idle(self, now: float) -> list[PackInfo]:
-        """Seal packs of this process, and leftovers of earlier ones, that are full or idle. `now` is monotonic."""
+        """Seal packs of this process, and leftovers of earlier ones, that are full or idle. `now` is monotonic.
+
+        Also gets the pack that comes next ready in a quiet moment: zeros are written ahead.
+        """
         sealed = []
         for pack in self._pool.due(now):
             try:
@@ -104,6 +108,7 @@ class PackStore:
                 self._volume.fail(f"sealing pack {pack.name} failed with {errno.errorcode.get(error.errno or 0, '')}")
                 continue
             self._pool.drop(pack)
+        write_ahead(self._pool, now)
         return sealed
 
     def close(self) -> None:

@@ -42,6 +42,8 @@ RECORDS = 1536
 HEADER = BLOCK + RECORDS + BLOCK
 # Two zero blocks end a tar archive.
 END_OF_ARCHIVE = 2 * BLOCK
+# Writes end at a page, filled with zeros, so that the kernel never has to read one first.
+PAGE = 4096
 # Enough to parse a header with its label, preamble and file meta information in one read.
 HEADER_READ = 4096
 # 128 zero bytes and "DICM" (PS3.10 7.1).

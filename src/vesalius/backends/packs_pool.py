@@ -6,8 +6,10 @@ process dies; any number of processes write side by side, each into packs of its
 
 Beyond `end` an open pack holds zeros and nothing else: space is reserved by fallocate, and what a broken transfer
 left there is cut off by truncation before anyone else may append. So a reader of tar finds the end of the archive
-there, and a recovery never meets bytes of the past. (Zeros by fallocate are unwritten extents; see the docs page
-for what writing them beforehand would bring.)
+there, and a recovery never meets bytes of the past. Zeros by fallocate are unwritten extents: the first write to one
+changes metadata, so the next sync has to commit the file system's journal and wait for whatever else it holds. Space
+that was really written before syncs in half the time (docs/explanation/packs.md), so in idle time `packs_ahead`
+writes zeros ahead. `reserved` is how far the writer may go without asking, and zeros are only written behind it.
 
 A pack left open by an earlier process is adopted only if it was left clean, which is known from a recovery by this
 process or from a small file that a process leaves beside it when it closes or has recovered it; and only if nobody
@@ -31,7 +33,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from vesalius.backends.packs_format import END_OF_ARCHIVE
+from vesalius.backends.packs_format import END_OF_ARCHIVE, PAGE
 from vesalius.backends.packs_scan import data_after
 from vesalius.backends.packs_volume import LEFT, PackSettings, Volume, sync_folder
 from vesalius.model.errors import OutOfResources
@@ -51,9 +53,13 @@ class OpenPack:
     end: int  # of the last whole member: where the next header goes
     allocated: int  # size of the file
     last_used: float
+    reserved: int = 0  # the writer's own, up to here
+    zeroed: int = 0  # from `reserved` up to here zeros were written
+    ending: bool = False  # being sealed or closed: its size changes no more
     dead_bytes: int = 0
     suspect: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    space: threading.Lock = field(default_factory=threading.Lock)  # guards the four above `dead_bytes`, and the size
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -172,16 +178,24 @@ class PackPool:
     # -- space -----------------------------------------------------------------------------------
 
     def ensure(self, pack: OpenPack, upto: int) -> None:
-        """Reserve space so that `upto` and the end-of-archive blocks fit. Raises `OutOfResources`."""
-        need = upto + END_OF_ARCHIVE - pack.allocated
-        if need <= 0:
+        """Let the writer write up to `upto`, the rest of its page included. Raises `OutOfResources`."""
+        if upto <= pack.reserved:
             return
+        with pack.space:
+            if upto + PAGE > pack.allocated:
+                self.extend(pack, upto + PAGE)
+            pack.reserved = upto
+
+    def extend(self, pack: OpenPack, upto: int) -> None:
+        """Make the file at least `upto` long; the caller holds `space`. Raises `OutOfResources`."""
+        need = upto - pack.allocated
         room = self.volume.room()
         if need > room:
             raise OutOfResources("the store's volume is full up to its watermark", hint="free or add space")
         # Not much beyond the size at which the pack is sealed, nor a large part of what is left.
         most = min(self.settings.preallocate, room // 4, self.settings.pack_size - pack.allocated)
-        step = (max(need, most, _SMALLEST_STEP) + 4095) & ~4095
+        step = max(need, most, _SMALLEST_STEP)
+        step += -(pack.allocated + step) % PAGE
         while True:
             try:
                 os.posix_fallocate(pack.fd, pack.allocated, step)
@@ -197,9 +211,11 @@ class PackPool:
 
     def cut(self, pack: OpenPack) -> None:
         """Take back everything after `pack.end`, so that zeros follow it again. Raises `OSError`."""
-        os.ftruncate(pack.fd, pack.end)
-        os.ftruncate(pack.fd, pack.end + END_OF_ARCHIVE)
-        pack.allocated = pack.end + END_OF_ARCHIVE
+        with pack.space:
+            pack.reserved = pack.zeroed = 0
+            os.ftruncate(pack.fd, pack.end)
+            os.ftruncate(pack.fd, pack.end + END_OF_ARCHIVE)
+            pack.allocated = pack.end + END_OF_ARCHIVE
 
     def take_back(self, pack: OpenPack) -> None:
         """After an abort: cut, and give back. A pack that cannot be cut is not used again. Never raises."""
@@ -331,11 +347,20 @@ class PackPool:
                 due.append(pack)
                 with self._lock:
                     self._held[pack.name] = pack
+        for pack in due:
+            with pack.space:
+                pack.ending = True
         return due
+
+    def used_last(self) -> OpenPack | None:
+        """The pack that the next writer will get, if it is in the pool."""
+        with self._lock:
+            return self._free[-1] if self._free and not self._closed else None
 
     def drop(self, pack: OpenPack) -> None:
         """Let go of a pack that is durable as it stands: close it, and with it its lock."""
-        with pack.lock:
+        with pack.lock, pack.space:
+            pack.ending = True
             os.close(pack.fd)
             pack.fd = -1
         with self._lock:

@@ -42,6 +42,7 @@ class PackSettings:
     pack_size: int = 1 << 30  # sealed at this size
     seal_after: float = 600.0  # ... or when nothing came for so long
     preallocate: int = 64 << 20  # space reserved ahead in an open pack
+    zero_ahead: int = 128 << 20  # ... and written with zeros in idle time, so that a sync needs no journal commit
     watermark: int = 256 << 20  # free space under which nothing is taken (a twentieth of a small volume)
     least_inodes: int = 1024  # free inodes under which nothing is taken
     # Up to here an instance waits in memory and shares the committer's pack, so that one sync serves all.

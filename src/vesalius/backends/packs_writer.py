@@ -16,7 +16,7 @@ import hashlib
 import os
 import time
 
-from vesalius.backends.packs_format import HEADER, Written, encode_header, padded
+from vesalius.backends.packs_format import HEADER, PAGE, Written, encode_header, padded
 from vesalius.backends.packs_pool import OpenPack, PackPool
 from vesalius.model.entities import Claim, Member, Provenance
 from vesalius.model.errors import OutOfResources, VesaliusError
@@ -25,7 +25,7 @@ from vesalius.ports.blobs import MemberLabel
 
 # Most pieces in one gathered write; IOV_MAX is 1024.
 _MOST_PIECES = 512
-_PAGE = 4096
+_ZEROS = bytes(PAGE)
 
 
 class _State(enum.Enum):
@@ -120,7 +120,7 @@ class PackWriter:
             self._pool.give(pack)
             raise
         try:
-            self._write(pack, pack.end, [header, self._prefix, *self._pieces])
+            self._write(pack, pack.end, [header, self._prefix, *self._pieces], pad=True)
         except VesaliusError:
             self._pool.take_back(pack)
             raise
@@ -141,19 +141,20 @@ class PackWriter:
                 self._limit += settings.buffer
                 return
             self._pack = pack
-            self._at = pack.end + HEADER
-            self._advised = self._at & ~(_PAGE - 1)
-            self._pieces.insert(0, self._prefix)
-            self._waiting += len(self._prefix)
+            self._at = pack.end
+            self._advised = self._at & ~(PAGE - 1)
+            # Zeros in the header's place: to every reader they are the end of the archive.
+            self._pieces[:0] = (_ZEROS[:HEADER], self._prefix)
+            self._waiting += HEADER + len(self._prefix)
         else:
             pack = self._pack
         self._pool.ensure(pack, self._at + self._waiting + 512)
-        self._write(pack, self._at, self._pieces)
+        self._write(pack, self._at, self._pieces, pad=True)
         self._at += self._waiting
         self._forget_pieces()
         self._limit = settings.buffer
         if self._at - self._advised >= settings.write_back:
-            upto = self._at & ~(_PAGE - 1)
+            upto = self._at & ~(PAGE - 1)
             os.posix_fadvise(pack.fd, self._advised, upto - self._advised, os.POSIX_FADV_DONTNEED)
             self._advised = upto
 
@@ -162,8 +163,8 @@ class PackWriter:
         header = encode_header(written, label)
         if self._pieces:
             self._pool.ensure(pack, self._at + self._waiting + 512)
-            self._write(pack, self._at, self._pieces)
-        self._write(pack, pack.end, [header])
+            self._write(pack, self._at, self._pieces, pad=True)
+        self._write(pack, pack.end, [header], pad=False)
         self._pack = None
         self._pool.stream_ended()
         self._end(pack, pack.end + HEADER + padded(len(self._prefix) + self._length))
@@ -184,13 +185,17 @@ class PackWriter:
             self._pool.release_buffer(self._reserved)
             self._reserved = 0
 
-    def _write(self, pack: OpenPack, at: int, pieces: list[bytes]) -> None:
-        """Write all of `pieces` at `at`. Raises `OutOfResources`, `VolumeReadOnly`."""
+    def _write(self, pack: OpenPack, at: int, pieces: list[bytes], *, pad: bool) -> None:
+        """Write all of `pieces`; with `pad`, zeros to the end of the page too. Raises `OutOfResources`."""
         if len(pieces) > _MOST_PIECES:
             pieces = [b"".join(pieces)]
+        size = sum(map(len, pieces))
+        if pad and (rest_of_page := -(at + size) % PAGE):
+            pieces = [*pieces, _ZEROS[:rest_of_page]]
+            size += rest_of_page
         try:
             done = os.pwritev(pack.fd, pieces, at)
-            if done != sum(map(len, pieces)):
+            if done != size:
                 # Short writes come just before the volume or the largest file size is full.
                 rest = memoryview(b"".join(pieces))
                 while done < len(rest):
