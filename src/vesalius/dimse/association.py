@@ -33,6 +33,9 @@ from vesalius.wire.ul_negotiation import Agreement
 
 log = structlog.get_logger()
 
+# How long the last bytes of an association that has ended may take to leave (seconds).
+CLOSE_PATIENCE = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -137,8 +140,8 @@ class Association(Link):
         self._regulate()
 
     def is_mid_message(self) -> bool:
-        """Whether a data set is under way."""
-        return self._sink is not None
+        """Whether a PDU or a message is under way."""
+        return self._sink is not None or self._assembler.is_mid_message or self.upper.is_mid_pdu
 
     def is_busy(self) -> bool:
         """Whether an operation of either side is open."""
@@ -287,6 +290,8 @@ class Association(Link):
                         raise ConnectionGone(self.ended)
                     self.carry_out(effects)
                     await self.drain()
+            except LocalProtocolError:
+                raise ConnectionGone(self.ended or "the association ended") from None
             except BaseException:
                 self.abort(0, 0, "a data set could not be sent to its end")
                 raise
@@ -350,12 +355,14 @@ class Association(Link):
 
     async def release(self) -> None:
         """Ask for release and wait for the end; an unanswered request ends by ARTIM (Evt 18, Sta 7)."""
+        patience = self.settings.artim + 1
         if self.upper.state is State.STA6:
             self.carry_out(self.upper.release())
         elif self.transport is not None and self.ended:
             self.transport.close()
+            patience = CLOSE_PATIENCE
         try:
-            await asyncio.wait_for(asyncio.shield(self.closed), self.settings.artim + 1)
+            await asyncio.wait_for(asyncio.shield(self.closed), patience)
         except TimeoutError:
             if self.transport is not None:
                 self.transport.abort()

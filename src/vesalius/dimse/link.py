@@ -59,6 +59,7 @@ class Link(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._artim: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._last_call: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None  # there while the transport holds too much
         self._unsent = 0
         self._stalled_since = 0.0
@@ -136,10 +137,10 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The transport connection is gone (Evt 17)."""
         self._over = True
-        for timer in (self._artim, self._watch):
+        for timer in (self._artim, self._watch, self._last_call):
             if timer is not None:
                 timer.cancel()
-        self._artim = self._watch = None
+        self._artim = self._watch = self._last_call = None
         self.resume_writing()
         try:
             self.carry_out(self.upper.connection_closed())
@@ -173,8 +174,9 @@ class Link(asyncio.Protocol):
             elif type(effect) is Close:
                 if self.transport is not None:
                     self.transport.close()
-                    # An unread answer must not keep a closed connection for ever.
-                    self.loop.call_later(self.settings.artim, self._drop, self.transport)
+                    if self._last_call is None and not self._over:
+                        # An answer that nobody reads must not keep a closed connection for ever.
+                        self._last_call = self.loop.call_later(self.settings.artim, self.transport.abort)
             elif type(effect) is Connect:
                 continue  # `client.Association.open` connected before it asked
 
@@ -264,10 +266,6 @@ class Link(asyncio.Protocol):
         self.on_event(ConnectionLost(why))
         if self.transport is not None:
             self.transport.abort()
-
-    def _drop(self, transport: asyncio.Transport) -> None:
-        if self.transport is transport:
-            transport.abort()
 
     def _hint(self, data: bytes) -> None:
         """Say in the log what a frequent wrong turn looks like (U3, U4)."""

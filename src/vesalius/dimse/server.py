@@ -136,6 +136,8 @@ class AcceptedAssociation(association.Association):
         """The connection is gone."""
         super().on_closed()
         self._server.connections.discard(self)
+        if self.caller is None and self.upper.fault is not None:
+            log.info("no-association", peer=self.address, why=self.upper.fault.message)
         if self._answering is not None:
             self._answering.cancel()
 

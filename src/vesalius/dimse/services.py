@@ -40,7 +40,9 @@ class DimseSettings:
     identifier_size: int = 16 << 20  # of a query or retrieve
     sub_operations: int = 32  # C-MOVE and C-GET at once in this process
     move_pipelines: int = 1  # associations at once for one C-MOVE
-    reuse: float = 0.5  # an idle association to a move destination is kept this long; some requesters wait for its end
+    # An idle association to a move destination is kept this long: enough for a requester that asks series by series,
+    # short for one that is its own destination and waits for the end (movescu).
+    reuse: float = 0.2
     pending_interval: float = 1.0  # at the latest, a sign of life while a retrieve goes on
     threads: int = 8  # for what blocks: queries and reads
 

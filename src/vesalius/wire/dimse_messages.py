@@ -54,6 +54,11 @@ class Assembler:
         self._context = 0  # of the message under way; 0: none
         self._in_data = False
 
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether a message has begun to arrive and is not whole yet."""
+        return self._context != 0
+
     def feed(self, pdv: PDV) -> list[CommandReceived | DataReceived]:
         """One PDV. Raises `RemoteProtocolError` (0/0) for a message that breaks the rules: D1, U29, U30."""
         return self.feed_pdvs((pdv,))

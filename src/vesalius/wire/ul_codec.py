@@ -115,6 +115,11 @@ class Decoder:
         self._need = _HEADER_LENGTH  # bytes before anything can be decoded
         self._skip = 0  # bytes of a bad PDU that are still to come
 
+    @property
+    def is_mid_pdu(self) -> bool:
+        """Whether a PDU has begun to arrive and is not whole yet."""
+        return self._have > 0
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[Pdu | RemoteProtocolError]:
         """The PDUs that are complete now, in order; a bad one is an error in its place. Never raises.
 

@@ -88,6 +88,11 @@ class UpperLayer(Actions):
 
     __slots__ = ()
 
+    @property
+    def is_mid_pdu(self) -> bool:
+        """Whether a PDU has begun to arrive and is not whole yet: a driver that times the network asks."""
+        return self._decoder.is_mid_pdu
+
     # --- inputs from the transport -------------------------------------------------------------------
 
     def connected(self) -> list[Effect]:

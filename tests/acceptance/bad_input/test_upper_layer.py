@@ -567,10 +567,20 @@ async def test_u34_a_connection_that_breaks_in_mid_object_leaves_no_trace(tmp_pa
         assert site.stored() == 1
 
 
-async def test_u34_a_message_that_stops_half_way_is_aborted_by_the_network_time_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        p_data(pdv(3, store_rq(), command=True)) + p_data(pdv(3, bytes(100), command=False, last=False)),
+        p_data(pdv(3, store_rq(), command=True)),
+        p_data(pdv(1, echo_rq()[:30], command=True, last=False)),
+        p_data(pdv(1, echo_rq(), command=True))[:20],
+    ],
+    ids=["data-set", "before-data-set", "command", "pdu"],
+)
+async def test_u34_what_stops_half_way_is_aborted_by_the_network_time_out(tmp_path: Path, beginning: bytes) -> None:
     async with attacked(tmp_path, network=0.4) as site:
         peer = await RawPeer.associated(site.port, CONTEXTS)
-        peer.send(p_data(pdv(3, store_rq(), command=True)), p_data(pdv(3, bytes(100), command=False, last=False)))
+        peer.send(beginning)
         assert await first_then_close(peer) == [AB_USER]
 
 
