@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from vesalius.backends.index_memory_entities import (
+    Columns,
+    Entity,
+    Kept,
+    add,
+    answer,
+    fill,
+    order,
+    stored,
+    unite,
+    values_of,
+)
 from vesalius.backends.rows import patient_identity
-from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge
-from vesalius.model.attributes_extract import items_from_json
-from vesalius.model.coercion import decimal_text
 from vesalius.model.entities import (
     Arrival,
     CopyInfo,
@@ -21,50 +30,14 @@ from vesalius.model.entities import (
     Member,
     PackInfo,
     Peer,
-    Scalar,
     StoredInstance,
     Totals,
-    Values,
     Verdict,
 )
 from vesalius.model.matching import matches
 from vesalius.model.query import Match, Query
 
 PAGE = 100  # answers in one page of `find`
-
-Columns = dict[str, Scalar]
-
-
-@dataclass(slots=True)
-class _Entity:
-    """One patient, study or series: its columns and what lies below, in order of arrival."""
-
-    level: Level
-    columns: Columns
-    above: _Entity | None = None
-    below: dict[str, _Entity] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Kept:
-    """One instance, current or a conflict copy."""
-
-    arrival: Arrival
-    entity: _Entity
-    state: str  # "current" | "conflict"
-
-
-def cell_values(tag: int, cell: Scalar) -> tuple[str, ...] | tuple[Values, ...]:
-    """The values of an attribute from its column: as an answer holds them."""
-    if cell is None or cell == "":
-        return ()
-    row = BY_TAG[tag]
-    if row.kind is ColumnKind.SEQUENCE:
-        return items_from_json(str(cell))
-    if isinstance(cell, float):
-        return (decimal_text(cell),)
-    text = str(cell)
-    return tuple(text.split("\\")) if row.multi else (text,)
 
 
 class MemoryIndex:
@@ -76,11 +49,11 @@ class MemoryIndex:
         self._forget()
 
     def _forget(self) -> None:
-        self._patients: dict[str, _Entity] = {}
-        self._studies: dict[str, _Entity] = {}
-        self._series: dict[tuple[str, str], _Entity] = {}
-        self._current: dict[str, _Kept] = {}
-        self._kept: list[_Kept] = []
+        self._patients: dict[str, Entity] = {}
+        self._studies: dict[str, Entity] = {}
+        self._series: dict[tuple[str, str], Entity] = {}
+        self._current: dict[str, Kept] = {}
+        self._kept: list[Kept] = []
         self._packs: dict[str, PackInfo] = {}
         self._copies: dict[tuple[str, str], CopyInfo] = {}
         self._damaged: set[tuple[str, int, str]] = set()
@@ -114,11 +87,11 @@ class MemoryIndex:
         else:
             verdict, state = Verdict.STORED, "current"
         entity = self._place(arrival) if not same else same[0].entity
-        kept = _Kept(arrival, entity, state)
+        kept = Kept(arrival, entity, state)
         self._kept.append(kept)
         if not same:
             self._current[arrival.sop_instance] = kept
-            entity.below[arrival.sop_instance] = _Entity(Level.IMAGE, dict(record.instance), entity)
+            entity.below[arrival.sop_instance] = Entity(Level.IMAGE, dict(record.instance), entity)
             self._count(entity, arrival)
         for note in record.notes:
             self._remember_note(note.code, note.tag, note.text, arrival)
@@ -127,41 +100,41 @@ class MemoryIndex:
     def _is_damaged(self, member: Member) -> bool:
         return (member.pack, member.offset, "") in self._damaged
 
-    def _heal(self, kept: _Kept, arrival: Arrival) -> Verdict:
+    def _heal(self, kept: Kept, arrival: Arrival) -> Verdict:
         self._damaged.discard((kept.arrival.member.pack, kept.arrival.member.offset, ""))
         kept.arrival = replace(kept.arrival, member=arrival.member)
         self._remember_note("healed", 0x00080018, "the same content again, in place of a damaged copy", arrival)
         return Verdict.STORED
 
-    def _place(self, arrival: Arrival) -> _Entity:
+    def _place(self, arrival: Arrival) -> Entity:
         record = arrival.record
         uid, series_uid = str(record.study["study_instance_uid"]), str(record.series["series_instance_uid"])
         study = self._studies.get(uid)
         if study is None:
             patient = self._patient(record.patient, uid)
-            study = self._studies[uid] = patient.below[uid] = _Entity(Level.STUDY, dict(record.study), patient)
-            _add(patient, "number_of_patient_related_studies")
+            study = self._studies[uid] = patient.below[uid] = Entity(Level.STUDY, dict(record.study), patient)
+            add(patient, "number_of_patient_related_studies")
         if study.above is not None and self._is_same_patient(study.above, arrival):
-            _fill(study.above, record.patient)
-        _fill(study, record.study)
+            fill(study.above, record.patient)
+        fill(study, record.study)
         series = self._series.get((uid, series_uid))
         if series is None:
-            series = _Entity(Level.SERIES, dict(record.series), study)
+            series = Entity(Level.SERIES, dict(record.series), study)
             self._series[uid, series_uid] = study.below[series_uid] = series
-            _add(study, "number_of_study_related_series")
+            add(study, "number_of_study_related_series")
             if study.above is not None:
-                _add(study.above, "number_of_patient_related_series")
-        _fill(series, record.series)
+                add(study.above, "number_of_patient_related_series")
+        fill(series, record.series)
         return series
 
-    def _patient(self, columns: Columns, study: str) -> _Entity:
+    def _patient(self, columns: Columns, study: str) -> Entity:
         identity = patient_identity(columns, study)
         patient = self._patients.get(identity)
         if patient is None:
-            patient = self._patients[identity] = _Entity(Level.PATIENT, dict(columns))
+            patient = self._patients[identity] = Entity(Level.PATIENT, dict(columns))
         return patient
 
-    def _is_same_patient(self, patient: _Entity, arrival: Arrival) -> bool:
+    def _is_same_patient(self, patient: Entity, arrival: Arrival) -> bool:
         """Whether an instance names the patient that its study is kept under; if not, one note (bad-input D12)."""
         kept, other = patient.columns, arrival.record.patient
         study = str(arrival.record.study["study_instance_uid"])
@@ -177,16 +150,16 @@ class MemoryIndex:
             self._remember_note(code, tag, "differs from what is kept of the patient", arrival)
         return False
 
-    def _count(self, series: _Entity, arrival: Arrival) -> None:
-        _add(series, "number_of_series_related_instances")
+    def _count(self, series: Entity, arrival: Arrival) -> None:
+        add(series, "number_of_series_related_instances")
         study = series.above
         if study is None:
             return
-        _add(study, "number_of_study_related_instances")
-        _unite(study, "modalities_in_study", arrival.record.series["modality"])
-        _unite(study, "sop_classes_in_study", arrival.record.instance["sop_class_uid"])
+        add(study, "number_of_study_related_instances")
+        unite(study, "modalities_in_study", arrival.record.series["modality"])
+        unite(study, "sop_classes_in_study", arrival.record.instance["sop_class_uid"])
         if study.above is not None:
-            _add(study.above, "number_of_patient_related_instances")
+            add(study.above, "number_of_patient_related_instances")
 
     def _note_pack(self, member: Member) -> None:
         known = self._packs.get(member.pack) or PackInfo(member.pack, "open", 0, 0)
@@ -224,13 +197,13 @@ class MemoryIndex:
         for entity in rows:
             if left == 0:
                 break
-            values = _values_of(entity)
+            values = values_of(entity)
             if not matches(values, query):
                 continue
             if skip:
                 skip -= 1
                 continue
-            found.append(Match({tag: _answer(tag, values.get(tag, ()), query) for tag in query.returns}))
+            found.append(Match({tag: answer(tag, values.get(tag, ()), query) for tag in query.returns}))
             left -= 1
             if len(found) == PAGE:
                 yield found
@@ -238,7 +211,7 @@ class MemoryIndex:
         if found:
             yield found
 
-    def _entities(self, level: Level) -> Iterator[_Entity]:
+    def _entities(self, level: Level) -> Iterator[Entity]:
         if level is Level.PATIENT:
             yield from self._patients.values()
         elif level is Level.STUDY:
@@ -268,9 +241,9 @@ class MemoryIndex:
                 and (not series or kept.arrival.record.series["series_instance_uid"] in series)
                 and (not instances or kept.arrival.sop_instance in instances)
             ]
-        chosen.sort(key=_order)
+        chosen.sort(key=order)
         for kept in chosen:
-            yield _stored(kept)
+            yield stored(kept)
 
     def members(self, pack: str | None = None) -> Iterator[tuple[StoredInstance, str]]:
         """See `Index.members`."""
@@ -278,7 +251,7 @@ class MemoryIndex:
             chosen = [kept for kept in self._kept if pack is None or kept.arrival.member.pack == pack]
         chosen.sort(key=lambda kept: (kept.arrival.member.pack, kept.arrival.member.offset))
         for kept in chosen:
-            yield _stored(kept), "damaged" if self._is_damaged(kept.arrival.member) else kept.state
+            yield stored(kept), "damaged" if self._is_damaged(kept.arrival.member) else kept.state
 
     def packs(self) -> list[PackInfo]:
         """See `Index.packs`."""
@@ -359,65 +332,3 @@ class MemoryIndex:
 
     def close(self) -> None:
         """Nothing to release."""
-
-
-def _add(entity: _Entity, column: str) -> None:
-    number = entity.columns.get(column)
-    entity.columns[column] = (number if isinstance(number, int) else 0) + 1
-
-
-def _unite(entity: _Entity, column: str, value: Scalar) -> None:
-    if isinstance(value, str) and value:
-        held = entity.columns.get(column)
-        entity.columns[column] = "\\".join(sorted({*(held.split("\\") if isinstance(held, str) else ()), value}))
-
-
-def _fill(entity: _Entity, columns: Columns) -> None:
-    """Values that were empty until now (`Merge.FILL`), each with its companions."""
-    for row in ATTRIBUTES:
-        if row.level is entity.level and row.merge is Merge.FILL and entity.columns.get(row.column) in (None, ""):
-            entity.columns[row.column] = columns.get(row.column)
-
-
-def _values_of(entity: _Entity) -> Values:
-    values: Values = {}
-    at: _Entity | None = entity
-    while at is not None:
-        for row in ATTRIBUTES:
-            if row.level is at.level:
-                values[row.tag] = cell_values(row.tag, at.columns.get(row.column))
-        at = at.above
-    return values
-
-
-def _answer(
-    tag: int, value: tuple[str, ...] | tuple[Values, ...], query: Query
-) -> tuple[str, ...] | tuple[Values, ...]:
-    asked = dict(query.item_returns).get(tag)
-    if asked is None:
-        return value
-    return tuple({key: item.get(key, ()) for key in asked} for item in value if not isinstance(item, str))
-
-
-def _order(kept: _Kept) -> tuple[str, str, int, str]:
-    number = kept.arrival.record.instance["instance_number"]
-    return (
-        str(kept.arrival.record.study["study_instance_uid"]),
-        str(kept.arrival.record.series["series_instance_uid"]),
-        number if isinstance(number, int) else 0,
-        kept.arrival.sop_instance,
-    )
-
-
-def _stored(kept: _Kept) -> StoredInstance:
-    arrival = kept.arrival
-    return StoredInstance(
-        patient_id=str(arrival.record.patient["patient_id"] or ""),
-        study=str(arrival.record.study["study_instance_uid"]),
-        series=str(arrival.record.series["series_instance_uid"]),
-        sop_class=arrival.sop_class,
-        sop_instance=arrival.sop_instance,
-        transfer_syntax=arrival.transfer_syntax,
-        member=arrival.member,
-        pixels=arrival.pixels,
-    )

@@ -26,7 +26,8 @@ from typing import Any
 
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.query_sql_answers import Plan, plan_answers
-from vesalius.backends.query_sql_conditions import Clause, Dialect, Seek, Sql, all_of, compile_conditions, in_list
+from vesalius.backends.query_sql_conditions import Clause, Seek, compile_conditions
+from vesalius.backends.query_sql_text import Dialect, Sql, all_of, in_list
 from vesalius.model.entities import Level
 from vesalius.model.query import Match, Query
 

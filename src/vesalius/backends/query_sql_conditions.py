@@ -13,12 +13,26 @@ case on both. A pattern that begins with letters is a range of the B-tree as wel
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from vesalius.backends import schema
+from vesalius.backends.query_sql_text import (
+    FALSE,
+    Dialect,
+    Sql,
+    all_of,
+    any_of,
+    between,
+    delimited,
+    glob,
+    in_list,
+    like,
+    literal_prefix,
+    prefix_end,
+    union,
+)
 from vesalius.model import datetimes
 from vesalius.model.attributes import BY_TAG, DATE_TIME_PAIRS, Attribute, ColumnKind, Role
 from vesalius.model.entities import Level
@@ -34,21 +48,11 @@ from vesalius.model.query import (
     Wildcard,
 )
 
-Dialect: TypeAlias = Literal["sqlite", "postgresql"]
-
 LIST_IN_SQL = 1000  # values of one list that one statement compares with
 _SEEK_PATTERNS = 10  # patterns of one key that are still looked up by index
 
 _MIDNIGHT = "000000.000000"
 _LAST = "235960.999999"  # a leap second included
-
-
-@dataclass(frozen=True, slots=True)
-class Sql:
-    """A piece of a statement and its parameters, `?` for each."""
-
-    text: str
-    params: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,64 +77,9 @@ class Clause:
     seek: Seek | None = None
 
 
-TRUE = Sql("1 = 1")
-FALSE = Sql("1 = 0")
-
-
-def any_of(parts: Sequence[Sql]) -> Sql:
-    """Any of some predicates."""
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return FALSE
-    return Sql(f"({' OR '.join(part.text for part in parts)})", tuple(p for part in parts for p in part.params))
-
-
-def all_of(parts: Sequence[Sql]) -> Sql:
-    """All of some predicates."""
-    if not parts:
-        return TRUE
-    return Sql(" AND ".join(part.text for part in parts), tuple(p for part in parts for p in part.params))
-
-
-def in_list(dialect: Dialect, column: str, values: Sequence[Any], kind: str = "text") -> Sql:
-    """Whether a column holds one of some values; `kind` is PostgreSQL's name of their type."""
-    if len(values) == 1:
-        return Sql(f"{column} = ?", (values[0],))
-    if dialect == "sqlite":
-        return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))  # noqa: S608
-    return Sql(f"{column} = ANY (?::{kind}[])", (list(values),))
-
-
 def compile_conditions(query: Query, dialect: Dialect) -> list[Clause]:
     """Every condition of a question."""
     return [_Compiler(dialect, query).clause(tag, condition) for tag, condition in query.conditions]
-
-
-def prefix_end(prefix: str) -> str | None:
-    """The first text after all that begin with `prefix`; None where there is none."""
-    while prefix:
-        last = ord(prefix[-1])
-        if last < 0x10FFFF:
-            return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)
-        prefix = prefix[:-1]
-    return None
-
-
-def like(pattern: str) -> str:
-    """`*` and `?` as LIKE has them, everything else literal."""
-    return "".join({"*": "%", "?": "_", "%": "\\%", "_": "\\_", "\\": "\\\\"}.get(char, char) for char in pattern)
-
-
-def glob(pattern: str) -> str:
-    """`*` and `?` as GLOB has them, everything else literal."""
-    return pattern.replace("[", "[[]")
-
-
-def literal_prefix(pattern: str) -> str:
-    """What stands before the first wildcard."""
-    ends = [at for at in (pattern.find("*"), pattern.find("?")) if at >= 0]
-    return pattern[: min(ends)] if ends else pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +113,7 @@ class _Compiler:
     def _one_of(self, row: Attribute, condition: OneOf) -> Clause:
         column = self._column(row)
         if row.kind is ColumnKind.MULTI:
-            parts = [self._pattern(_delimited(column), f"*\\{value}\\*") for value in condition.values[:LIST_IN_SQL]]
+            parts = [self._pattern(delimited(column), f"*\\{value}\\*") for value in condition.values[:LIST_IN_SQL]]
             exact = len(condition.values) <= 20
             present = Sql(f"{column} IS NOT NULL")
             return Clause(row.tag, row.level, condition, any_of(parts) if exact else present, exact)
@@ -189,7 +138,7 @@ class _Compiler:
     def _wildcard(self, row: Attribute, condition: Wildcard) -> Clause:
         column = self._column(row)
         if row.kind is ColumnKind.MULTI:
-            parts = [self._pattern(_delimited(column), f"*\\{pattern}\\*") for pattern in condition.patterns]
+            parts = [self._pattern(delimited(column), f"*\\{pattern}\\*") for pattern in condition.patterns]
             return Clause(row.tag, row.level, condition, any_of(parts), False)
         where = any_of([self._pattern(column, pattern) for pattern in condition.patterns])
         return Clause(
@@ -226,7 +175,7 @@ class _Compiler:
             self._ids(row, self._pattern(row.column + role.value, pattern)) for pattern in patterns for role in roles
         ]
         rank = max(8 - min(min(map(len, prefixes)), 4), 4) + _least_selective(row)
-        return Seek(rank, row.level, (_union(parts),))
+        return Seek(rank, row.level, (union(parts),))
 
     # -- names
 
@@ -255,7 +204,7 @@ class _Compiler:
         return Sql(f"({(both := all_of(parts)).text})", both.params)
 
     def _group(self, row: Attribute, column: str, want: str) -> Sql:
-        return self._pattern(_delimited(column), f"*\\{want}\\*") if row.multi else self._pattern(column, want)
+        return self._pattern(delimited(column), f"*\\{want}\\*") if row.multi else self._pattern(column, want)
 
     def _seek_names(self, row: Attribute, wanted: Sequence[str]) -> Seek | None:
         if row.multi:
@@ -273,7 +222,7 @@ class _Compiler:
 
     def _range(self, row: Attribute, condition: Range) -> Clause:
         norm = self._column(row, Role.NORM)
-        where = _between(norm, condition.low, condition.high)
+        where = between(norm, condition.low, condition.high)
         offset = datetimes.parse_offset(self.query.timezone)
         seek = self._seek_range(row, condition.low, condition.high)
         if offset is None or row.kind is ColumnKind.DATETIME:
@@ -299,11 +248,11 @@ class _Compiler:
 
     def _span(self, row: Attribute, condition: DateTimeRange) -> Clause:
         date, time = self._column(row, Role.NORM), self._column(BY_TAG[condition.time_tag], Role.NORM)
-        where = _between(f"({date} || COALESCE({time}, '{_MIDNIGHT}'))", condition.low, condition.high)
+        where = between(f"({date} || COALESCE({time}, '{_MIDNIGHT}'))", condition.low, condition.high)
         offset = datetimes.parse_offset(self.query.timezone)
         if offset is None:
             low, high = (None if end is None else end[:8] for end in (condition.low, condition.high))
-            where = all_of([_between(date, low, high), where])
+            where = all_of([between(date, low, high), where])
             return Clause(row.tag, row.level, condition, where, True, self._seek_range(row, low, high))
         where = self._zoned(row, where, condition.low, condition.high, offset)
         return Clause(row.tag, row.level, condition, where, True, self._seek_days(row, condition.low, condition.high))
@@ -311,7 +260,7 @@ class _Compiler:
     def _zoned(self, row: Attribute, local: Sql, low: str | None, high: str | None, offset: int) -> Sql:
         """In UTC where the zone of the row is known, as it stands where it is not."""
         utc = self._column(row, Role.UTC)
-        instants = _between(utc, low and datetimes.shift(low, -offset), high and datetimes.shift(high, -offset))
+        instants = between(utc, low and datetimes.shift(low, -offset), high and datetimes.shift(high, -offset))
         return Sql(
             f"(({utc} IS NULL AND {local.text}) OR ({utc} IS NOT NULL AND {instants.text}))",
             local.params + instants.params,
@@ -327,7 +276,7 @@ class _Compiler:
         if not row.indexed or (low is None and high is None):
             return None
         rank = 6 if low is not None and high is not None else 8
-        statement = self._ids(row, _between(row.column + Role.NORM.value, low, high))
+        statement = self._ids(row, between(row.column + Role.NORM.value, low, high))
         return Seek(rank + _least_selective(row), row.level, (statement,))
 
     # -- sequences
@@ -388,20 +337,3 @@ _table: Callable[[Level], str] = {level: table.name for level, table in schema.T
 def _least_selective(row: Attribute) -> int:
     """A few values for all rows: an index on these helps only where nothing else does."""
     return 20 if row.keyword == "Modality" else 0
-
-
-def _delimited(column: str) -> str:
-    return f"('\\' || {column} || '\\')"
-
-
-def _union(parts: Sequence[Sql]) -> Sql:
-    return Sql(" UNION ALL ".join(part.text for part in parts), tuple(p for part in parts for p in part.params))
-
-
-def _between(column: str, low: str | None, high: str | None) -> Sql:
-    parts = []
-    if low is not None:
-        parts.append(Sql(f"{column} >= ?", (low,)))
-    if high is not None:
-        parts.append(Sql(f"{column} <= ?", (high,)))
-    return all_of(parts) if parts else Sql(f"{column} IS NOT NULL")

@@ -15,7 +15,7 @@ from tests.support import population
 from vesalius.backends import query_sql
 from vesalius.backends.database import Database, Row, Transaction, open_database
 from vesalius.backends.index_sql import SqlIndex
-from vesalius.backends.query_sql_conditions import glob, like, literal_prefix, prefix_end
+from vesalius.backends.query_sql_text import glob, like, literal_prefix, prefix_end
 from vesalius.model.entities import Level, Values
 from vesalius.model.matching import wildcard_match
 from vesalius.model.query import Options, Query, Root
