@@ -24,7 +24,7 @@ from vesalius.dimse.link import ConnectionGone, Link
 from vesalius.dimse.operations import Collect, Handler, Invocation, Operation, Response, Sink
 from vesalius.dimse.services import DimseSettings, Observer
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, response
+from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, c_cancel_rq, response
 from vesalius.wire.dimse_messages import Assembler, CommandReceived
 from vesalius.wire.errors import LocalProtocolError, RemoteProtocolError
 from vesalius.wire.ul_events import Aborted, ConnectionLost, DataReceived, Event, ReleaseConfirmed, ReleaseRequested
@@ -32,6 +32,9 @@ from vesalius.wire.ul_machine import State, UpperLayer
 from vesalius.wire.ul_negotiation import Agreement
 
 log = structlog.get_logger()
+
+# How long a peer may take to end an operation that was cancelled (seconds).
+CANCEL_PATIENCE = 5.0
 
 # How long the last bytes of an association that has ended may take to leave (seconds).
 CLOSE_PATIENCE = 2.0
@@ -352,6 +355,20 @@ class Association(Link):
         """Expect no more responses to it."""
         if self.invocations.get(invocation.message_id) is invocation:
             del self.invocations[invocation.message_id]
+
+    async def cancel(self, context: Context, invocation: Invocation) -> None:
+        """Send a C-CANCEL-RQ and read past what is on its way up to the final response (PS3.7 9.3.2.3).
+
+        Without the wait a release would overtake the peer's last word, which some peers never get over. One that
+        goes on for `CANCEL_PATIENCE` seconds is not listened to any longer.
+        """
+        self.send(context, c_cancel_rq(invocation.message_id).encode())
+        try:
+            async with asyncio.timeout(CANCEL_PATIENCE):
+                async for _ in invocation.responses():
+                    continue
+        except (ConnectionGone, TimeoutError) as error:
+            log.debug("cancel-unheeded", peer=self.address, why=str(error))
 
     async def release(self) -> None:
         """Ask for release and wait for the end; an unanswered request ends by ARTIM (Evt 18, Sta 7)."""

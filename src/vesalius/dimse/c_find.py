@@ -201,6 +201,11 @@ async def find(
             final = True
             if response.status != statuses.SUCCESS:
                 raise OperationFailed(Verb.FIND.value, response.status, response.command.error_comment)
+    except GeneratorExit:
+        if not final:
+            final = True
+            await assoc.cancel(context, invocation)
+        raise
     finally:
         if not final:
             assoc.send(context, c_cancel_rq(message_id).encode())

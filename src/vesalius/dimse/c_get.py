@@ -136,6 +136,11 @@ async def get(
         async for response in invocation.responses(timeout or assoc.settings.response):
             final = not is_pending(response.status)
             yield response
+    except GeneratorExit:
+        if not final:
+            final = True
+            await assoc.cancel(context, invocation)
+        raise
     finally:
         if not final:
             assoc.send(context, c_cancel_rq(message_id).encode())
