@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tests.support.generate import part10
+from tests.support.raw_dicom import RawPeer
 from vesalius.archive.ingest import Ingest, IngestLimits
 from vesalius.archive.retrieve import Retrieve
 from vesalius.archive.search import Search
@@ -144,3 +146,33 @@ def leftovers(server: DimseServer) -> Iterator[str]:
         yield f"{len(server.connections)} connections"
     if server.open:
         yield f"{server.open} open associations"
+
+
+@asynccontextmanager
+async def attacked(tmp_path: Path, **settings: object) -> AsyncIterator[Site]:
+    """A site that must be as good as new after what the block did to it."""
+    async with running_site(tmp_path, **settings) as site:
+        yield site
+        began = time.monotonic()
+        peer = await RawPeer.associated(site.port)
+        assert await peer.echo() == 0
+        assert time.monotonic() - began < 1
+        await peer.release()
+        await until(lambda: not list(leftovers(site.server)))
+
+
+async def until(condition: object, timeout: float = 4) -> None:
+    end = time.monotonic() + timeout
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "did not come true in time"
+        await asyncio.sleep(0.01)
+
+
+async def first_then_close(peer: RawPeer) -> list[tuple[int, bytes]]:
+    """The server's last words; then this side closes, as PS3.8 wants after an A-ABORT or A-ASSOCIATE-RJ."""
+    try:
+        got = [await peer.pdu(4)]
+    except EOFError:
+        got = []
+    await peer.close()
+    return got

@@ -22,6 +22,8 @@ IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 RQ, AC, RJ, DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
+# A-ABORT by the service user, as `RawPeer.pdu` gives it.
+AB_USER = (ABORT, bytes(4))
 
 
 def pdu(kind: int, body: bytes = b"", length: int | None = None) -> bytes:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from tests.acceptance.bad_input.test_upper_layer import AB_USER, attacked, first_then_close
-from tests.support.dimse_site import Site, dataset_of
+from tests.support.dimse_site import Site, attacked, dataset_of, first_then_close
 from tests.support.generate import ct, part10, uid
 from tests.support.raw_dicom import (
+    AB_USER,
     CT,
     EXPLICIT,
     IMPLICIT,

@@ -11,15 +11,14 @@ import ssl
 import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import structlog
-from tests.support.dimse_site import Site, dataset_of, leftovers, running_site
+from tests.support.dimse_site import Site, attacked, dataset_of, first_then_close, leftovers, running_site, until
 from tests.support.generate import ct, part10
 from tests.support.raw_dicom import (
+    AB_USER,
     ABORT,
     AC,
     CT,
@@ -53,7 +52,6 @@ CONTEXTS = [
     context(3, CT, [EXPLICIT]),
     context(5, STUDY_FIND, [IMPLICIT]),
 ]
-AB_USER = (ABORT, bytes((0, 0, 0, 0)))
 
 
 def ab(reason: int) -> tuple[int, bytes]:
@@ -65,46 +63,11 @@ def rj(result: int, source: int, reason: int) -> tuple[int, bytes]:
     return RJ, bytes((0, result, source, reason))
 
 
-@asynccontextmanager
-async def attacked(tmp_path: Path, **settings: object) -> AsyncIterator[Site]:
-    """A site that must be as good as new after what the block did to it."""
-    async with running_site(tmp_path, **settings) as site:
-        yield site
-        began = time.monotonic()
-        peer = await RawPeer.associated(site.port)
-        assert await peer.echo() == 0
-        assert time.monotonic() - began < 1
-        await peer.release()
-        await until(lambda: not list(leftovers(site.server)))
-
-
-async def until(condition: object, timeout: float = 4) -> None:
-    end = time.monotonic() + timeout
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "did not come true in time"
-        await asyncio.sleep(0.01)
-
-
 async def says(site: Site, *raw: bytes) -> list[tuple[int, bytes]]:
     """Connect, send, and hear everything until the server closes."""
     peer = await RawPeer.connect(site.port)
     peer.send(*raw)
     return await first_then_close(peer)
-
-
-async def first_then_close(peer: RawPeer) -> list[tuple[int, bytes]]:
-    """The server's last words; then this side closes, as PS3.8 wants after an A-ABORT or A-ASSOCIATE-RJ."""
-    try:
-        got = [await peer.pdu(4)]
-    except EOFError:
-        got = []
-    await peer.close()
-    return got
-
-
-@pytest.fixture
-def site_factory(tmp_path: Path) -> object:
-    return lambda **settings: attacked(tmp_path, **settings)
 
 
 # -- before the association -------------------------------------------------------------------------------------------
