@@ -50,7 +50,9 @@ def command() -> list[str] | None:
 
 
 @contextmanager
-def running_orthanc(peers: dict[str, tuple[str, int]] | None = None, name: str = "interop") -> Iterator[Orthanc]:
+def running_orthanc(
+    peers: dict[str, tuple[str, int]] | None = None, name: str = "interop", *, dicom_port: int = 0
+) -> Iterator[Orthanc]:
     """Orthanc on free ports with an empty store; `peers`: AE title -> (host, port)."""
     start = command()
     if start is None:
@@ -61,7 +63,7 @@ def running_orthanc(peers: dict[str, tuple[str, int]] | None = None, name: str =
     outside = root / folder.relative_to("/")
     shutil.rmtree(outside, ignore_errors=True)
     outside.mkdir(parents=True)
-    dicom_port, http_port = free_port(), free_port()
+    dicom_port, http_port = dicom_port or free_port(), free_port()
     config = {
         "Name": "peer",
         "StorageDirectory": str(folder),
