@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.postgres import PostgresServer, postgres
+from tests.support.postgres import PostgresServer
 
 from vesalius.backends.database import open_database
 from vesalius.backends.index_memory import MemoryIndex
 from vesalius.backends.index_sql import SqlIndex
 from vesalius.ports.index import Index
-
-__all__ = ["postgres"]
 
 _numbers = itertools.count(1)
 
@@ -26,9 +24,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path}/index.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"contract_{next(_numbers)}"
-    yield server.create(name)
-    server.drop(name)
+    yield server.create(f"contract_{next(_numbers)}")
 
 
 @pytest.fixture
@@ -50,20 +46,26 @@ def sql_index(open_index: Callable[[], SqlIndex]) -> SqlIndex:
     return open_index()
 
 
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres: PostgresServer) -> str:
+    """One database for the tests that begin by emptying it."""
+    return postgres.create("contract_shared")
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
     """An empty index of each kind."""
     if request.param == "memory":
         yield MemoryIndex()
         return
-    name = f"contract_{next(_numbers)}"
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/index.db"
     else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create(name)
+        url = request.getfixturevalue("shared_postgres_url")
     made = SqlIndex(open_database(url))
+    if request.param == "postgresql":  # emptied, because a new database for each test takes a second
+        made.clear()
+        for peer in made.peers():
+            made.remove_peer(peer.name)
     yield made
     made.close()
-    if request.param == "postgresql":
-        server.drop(name)

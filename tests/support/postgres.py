@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +47,6 @@ class PostgresServer:
         self._sql(f"CREATE DATABASE {name}")
         return self.url(name)
 
-    def drop(self, name: str) -> None:
-        self._sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
     def restart(self, mode: str = "immediate") -> None:
         """Stop at once, as a crash does, and start again."""
         self._ctl("restart", "-m", mode)
@@ -56,6 +56,16 @@ class PostgresServer:
 
     def start(self) -> None:
         self._ctl("start")
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes, as when the power goes."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{pid}/exe").exists() for pid in (postmaster, *children)):
+            time.sleep(0.02)
 
     def _ctl(self, action: str, *more: str) -> None:
         command = [self.programs / "pg_ctl", action, "-D", self._data, "-w", "-t", _START_TIMEOUT_S, "-s", *more]
@@ -67,12 +77,15 @@ class PostgresServer:
         )
 
 
-def start_server() -> PostgresServer:
-    """Make a cluster and start it, with fsync as in earnest. The caller calls `stop_server`."""
+def start_server(home: Path | None = None) -> PostgresServer:
+    """Make a cluster and start it, with fsync as in earnest. The caller calls `stop_server`.
+
+    `home`: an empty folder to hold it, in place of a temporary one.
+    """
     programs = binaries()
     if programs is None:
         raise FileNotFoundError("no PostgreSQL server in /usr/lib/postgresql/*/bin (Debian: apt install postgresql)")
-    home = Path(tempfile.mkdtemp(prefix="vesalius-pg-"))
+    home = home or Path(tempfile.mkdtemp(prefix="vesalius-pg-"))
     if os.geteuid() == 0:
         shutil.chown(home, *_owner())
     _as_postgres(

@@ -11,7 +11,8 @@ There are two ways in. `read` and `write` hand a SQLAlchemy connection to a func
 for everything but the hot path. `transaction` hands a `Transaction`, the thinnest common face of the
 two drivers, to the ingest path, where SQLAlchemy's cost per statement would be most of the time.
 A function handed in may be run twice when a connection turns out to be dead, so it must not have
-effects outside the database before it returns.
+effects outside the database before it returns; and it may run on the one thread that all connections share,
+so it must not wait for the database in any way but through what it was handed.
 
 Whatever goes wrong below is `IndexUnavailable`, whose message names the kind of failure and never a
 value: drivers put rows into their messages, and rows are patient data.

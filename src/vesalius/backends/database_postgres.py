@@ -52,7 +52,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         try:
             parsed = sa.engine.make_url(url)
-        except sa.exc.ArgumentError:
+        except (sa.exc.ArgumentError, ValueError):
             raise SettingsError(
                 "database: this is no PostgreSQL URL", hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME"
             ) from None
