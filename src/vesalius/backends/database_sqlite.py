@@ -226,7 +226,9 @@ class SqliteDatabase:
                         break
                 with self._turn():
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            except (pysqlite3.Error, OSError, IndexUnavailable) as error:
+            except IndexUnavailable:
+                break  # closed meanwhile; the last connection to close empties the log
+            except (pysqlite3.Error, OSError) as error:
                 _log.warning("checkpoint-failed", kind=type(error).__name__)
         if connection is not None:
             connection.close()
