@@ -68,6 +68,8 @@ class SqliteDatabase:
         with failures_translated():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not self._path.exists():  # patient data: for nobody else; the log takes the same mode
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._engine = sa.create_engine(
                 "sqlite://",
                 module=pysqlite3,

@@ -28,10 +28,11 @@ from vesalius.model.entities import Arrival, Level, Note, Scalar
 SeriesKey: TypeAlias = "tuple[str, str]"  # Study and Series Instance UID
 Noter: TypeAlias = Callable[[Arrival, Note], None]
 
+# CROSS JOIN keeps SQLite to this order, whatever its statistics say of an index that was still small.
 _HOMES = (
     "SELECT study.study_instance_uid, series.series_instance_uid, series.id, study.id, study.patient_ref, "
     "study.modalities_in_study, study.sop_classes_in_study "
-    "FROM series JOIN study ON study.id = series.study_ref WHERE series.series_instance_uid IN (?)"
+    "FROM series CROSS JOIN study WHERE study.id = series.study_ref AND series.series_instance_uid IN (?)"
 )
 _STUDIES = (
     "SELECT study_instance_uid, id, patient_ref, modalities_in_study, sop_classes_in_study "

@@ -200,6 +200,14 @@ def test_sqlite_writes_ahead_and_syncs_what_packs_cannot_replay(tmp_path: Path) 
     assert (mode, seen) == ("wal", [2, 1, 2]), "FULL, NORMAL, FULL"
 
 
+def test_nobody_else_may_read_the_files_of_the_index(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/index.db")
+    put(database, "a", "1")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    database.close()
+    assert modes == dict.fromkeys(("index.db", "index.db-wal", "index.db-shm", "index.db.lock"), 0o600)
+
+
 def test_sqlite_brings_its_own_library_without_the_wal_race() -> None:
     import pysqlite3
 
