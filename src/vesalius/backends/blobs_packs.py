@@ -223,18 +223,12 @@ class PackStore:
             return
         end = from_offset
 
-        def damaged(offset: int) -> None:
-            nonlocal suspect
-            suspect = True
-            log.error("pack-damaged", pack=pack, offset=offset)
-            Path(self._volume.suspect_path(pack)).touch()
-
         def cut(torn: int) -> None:
             log.warning("pack-tail-cut", pack=pack, offset=end, bytes=torn)
             if on_cut is not None:
                 on_cut(torn)
 
-        for found in recover_open(fd, pack, from_offset, cut, damaged):
+        for found in recover_open(fd, pack, from_offset, cut):
             end = found.member.end
             yield found
         if not suspect:

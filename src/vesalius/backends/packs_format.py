@@ -229,6 +229,29 @@ def encode_header(written: Written, label: MemberLabel) -> bytes:
     )
 
 
+_FILLER = b"vesalius-damaged/"
+
+
+def fillers(start: int, end: int) -> list[tuple[int, bytes]]:
+    """Blocks (place, bytes) that turn what lies between two members into files that tar steps over.
+
+    A damaged header would hide everything behind it from a reader of tar.
+    """
+    blocks = []
+    while start < end:
+        size = min(end - start - BLOCK, _USTAR_LARGEST & -BLOCK)
+        blocks.append((start, _ustar(_FILLER + b"%d" % start, b"", size, 0, b"0")))
+        start += BLOCK + size
+    return blocks
+
+
+def filler_end(data: bytes, at: int) -> int | None:
+    """Where the filler that begins `data` ends; None if it is none."""
+    if data[: len(_FILLER)] != _FILLER or data[257:265] != _MAGIC or not _checksum_holds(data[:BLOCK]):
+        return None
+    return at + BLOCK + int(data[124:135], 8)
+
+
 # -- reading a header ---------------------------------------------------------------------------
 
 

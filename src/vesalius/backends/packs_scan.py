@@ -5,10 +5,11 @@ that does not hold the right header of a member of this pack.
 
 After a crash an unsealed pack may end in a torn member: a header whose data set is not whole, or data
 without a header. Whatever was acknowledged was covered by a sync, and a sync covers everything that lies before it in
-the pack, so all that follows the last acknowledged member may be cut off. Bit rot can look like a torn member too,
-though, and cutting there would destroy what follows. So before anything is cut, the rest of the pack is searched
-for a later whole member: if there is one, nothing is cut, the damage is left for `verify` to report, and the pack
-is never appended to again.
+the pack, so all that follows the last acknowledged member may be cut off. But bit rot can look like a torn member,
+and cutting there would destroy what was acknowledged behind it. (So can a batch that was never synced, of which
+the disk has the end but not the beginning.) So before anything is cut, the rest of the pack is searched for a later
+whole member. If there is one, it is kept and only the broken one is skipped; where its header is broken, the gap
+becomes a filler, a file of the archive that tar steps over, for else it would see the end of the archive there.
 
 Before digests are compared the pack is synced and its cached pages are dropped, so that what is read is what the
 disk has: after a failed sync, or none, the page cache proves nothing.
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from vesalius.backends.packs_format import END_OF_ARCHIVE, HEADER_READ, parse_header
+from vesalius.backends.packs_format import END_OF_ARCHIVE, HEADER_READ, filler_end, fillers, parse_header
 from vesalius.model.entities import Member
 from vesalius.ports.blobs import FoundMember
 
@@ -77,7 +78,11 @@ def walk(fd: int, pack: str, start: int, *, verify: bool) -> Iterator[FoundMembe
     size = os.fstat(fd).st_size
     at = start
     while True:
-        found = parse_header(window.read(at, HEADER_READ), pack, at)
+        header = window.read(at, HEADER_READ)
+        if (after := filler_end(header, at)) is not None:
+            at = after
+            continue
+        found = parse_header(header, pack, at)
         if found is None or found.member.offset + found.member.length > size:
             return
         if verify and not digest_holds(fd, found.member, window):
@@ -143,9 +148,7 @@ def data_after(fd: int, start: int) -> int:
     return last - start
 
 
-def recover_open(
-    fd: int, pack: str, start: int, on_cut: Callable[[int], None], on_damage: Callable[[int], None]
-) -> Iterator[FoundMember]:
+def recover_open(fd: int, pack: str, start: int, on_cut: Callable[[int], None]) -> Iterator[FoundMember]:
     """The whole members of an unsealed pack from `start` on; then the torn tail is cut off, durably.
 
     The caller holds the pack. Raises `OSError`.
@@ -169,5 +172,22 @@ def recover_open(
             os.fsync(fd)
             on_cut(torn)
             return
-        on_damage(at)
-        at = later.member.header_offset
+        at = _bridge(fd, pack, at, later)
+
+
+def _bridge(fd: int, pack: str, at: int, later: FoundMember) -> int:
+    """Get from a broken member to the next whole one, in a way that a reader of tar can follow."""
+    goal = later.member.header_offset
+    log.error("pack-damaged", pack=pack, offset=at, next_member=goal)
+    while at < goal:
+        header = os.pread(fd, HEADER_READ, at)
+        broken = parse_header(header, pack, at)
+        after = broken.member.end if broken is not None else filler_end(header, at)
+        if after is None or after > goal:
+            for place, block in fillers(at, goal):
+                os.pwrite(fd, block, place)
+            os.fsync(fd)
+            return goal
+        # The header is right and only the data are not: what is left of them stays, for whoever wants to look.
+        at = after
+    return goal

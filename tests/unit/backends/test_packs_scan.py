@@ -15,7 +15,7 @@ import pytest
 from tests.support.blobs import Put, begin, label_of, noise, put
 
 from vesalius.backends.blobs_packs import PackSettings, PackStore
-from vesalius.backends.packs_format import HEADER, Written, encode_header
+from vesalius.backends.packs_format import HEADER, Written, encode_header, filler_end, fillers
 from vesalius.backends.packs_scan import data_after
 from vesalius.model.entities import Claim
 from vesalius.model.file_meta import file_prefix
@@ -141,21 +141,51 @@ def test_data_without_a_header_are_cut_off(tmp_path: Path) -> None:
     assert not path.read_bytes()[kept.member.end :].strip(b"\0")
 
 
-def test_damage_in_the_middle_cuts_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [(1,), (0, 1), (1, 2), (0, 2)])
+@pytest.mark.parametrize("part", ["header", "data", "everything"])
+def test_damage_before_whole_members_cuts_nothing(tmp_path: Path, broken: tuple[int, ...], part: str) -> None:
     """Bit rot looks like a torn tail, but what follows was acknowledged."""
-    for name, place in (("header", lambda m: m.header_offset + 600), ("data", lambda m: m.dataset_offset + 9)):
-        path, kept = crashed(tmp_path / name, (1000, 70_000, 300, 40))
-        with path.open("r+b") as file:
-            file.seek(place(kept[1].member))
-            file.write(b"\xee\xee\xee")
-        before = path.read_bytes()
-        store = open_store(path.parent)
-        found, cut = recovered(store, path.stem)
-        assert [one.member for one in found] == [kept[n].member for n in (0, 2, 3)]
-        assert cut == []
-        assert path.read_bytes() == before
-        assert put(store, noise(9), 9).member.pack != path.stem, "a damaged pack is not appended to"
-        assert [info.state for info in store.packs() if info.name == path.stem] == ["suspect"]
+    path, kept = crashed(tmp_path, (1000, 70_000, 300, 40))
+    with path.open("r+b") as file:
+        for number in broken:
+            member = kept[number].member
+            if part == "header":
+                file.seek(member.header_offset + 600)
+                file.write(b"\xee")
+            elif part == "data":
+                file.seek(member.dataset_offset + 9)
+                file.write(b"\xee\xee\xee")
+            else:  # pages that never reached the disk
+                file.seek(member.header_offset)
+                file.write(bytes(member.end - member.header_offset))
+    store = open_store(tmp_path)
+    found, cut = recovered(store, path.stem)
+    whole = [one.member for number, one in enumerate(kept) if number not in broken]
+    assert [one.member for one in found] == whole
+    assert cut == []
+    further = put(store, noise(9), 9)
+    assert (further.member.pack, further.member.header_offset) == (path.stem, kept[-1].member.end)
+    again = [one.member for one in store.scan(path.stem)]
+    assert [member for member in again if store.check(member)] == [*whole, further.member]
+    names = subprocess.run(["tar", "-tf", path], capture_output=True, text=True, check=False)
+    assert (names.returncode, names.stderr) == (0, "")
+    listed = names.stdout.splitlines()
+    for number, one in enumerate(kept):
+        shown = f"{one.label.study}/{one.label.series}/{one.label.sop_instance}.dcm" in listed
+        assert shown == (number not in broken or part == "data")
+    assert any(name.startswith("vesalius-damaged/") for name in listed) == (part != "data")
+    assert recovered(open_store(tmp_path), path.stem)[0] == []  # held
+
+
+def test_a_gap_of_more_than_eight_gibibytes_is_stepped_over() -> None:
+    blocks = dict(fillers(1024, 20 << 30))
+    at = 1024
+    while at < 20 << 30:
+        after = filler_end(blocks[at], at)
+        assert after is not None
+        at = after
+    assert at == 20 << 30
+    assert len(blocks) == 3
 
 
 def test_a_scan_goes_on_behind_a_broken_header(tmp_path: Path) -> None:
