@@ -53,6 +53,11 @@ def worker_count(settings: Settings) -> int:
     return settings.server.workers or max(1, min(8, len(os.sched_getaffinity(0))))
 
 
+def web_worker_count(settings: Settings) -> int:
+    """`server.web_workers`, or one for each processor this process may use, at most 2."""
+    return settings.server.web_workers or max(1, min(2, len(os.sched_getaffinity(0))))
+
+
 def listeners(settings: Settings) -> Listeners:
     """What the settings open. Raises `SettingsError` where that would be open by accident."""
     server = settings.server

@@ -24,7 +24,7 @@ from vesalius.app.checks import Listeners
 from vesalius.app.wiring import Archive, packs_folder
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
-from vesalius.web.routes import Facts, Place
+from vesalius.web.site import Facts, Place
 
 T = TypeVar("T")
 Rows = Sequence[tuple[dict[str, str], float]]
@@ -53,7 +53,7 @@ class _Remembered(Generic[T]):
 
 
 class ArchiveSite:
-    """`web.routes.Site` over the archive and the notice board."""
+    """`web.site.Site` over the archive and the notice board."""
 
     def __init__(self, archive: Archive, board: Board, listeners: Listeners) -> None:
         self._archive = archive
@@ -67,7 +67,7 @@ class ArchiveSite:
         self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
 
     def problems(self) -> list[str]:
-        """See `web.routes.Site`."""
+        """See `web.site.Site`."""
         return self._problems.get()
 
     def _find_problems(self) -> list[str]:
@@ -79,7 +79,7 @@ class ArchiveSite:
             found.append("shutting down")
         elif ready < len(dimse):
             found.append(f"workers: {len(dimse) - ready} of {len(dimse)} DIMSE workers are not ready")
-        if any(row.read_only for row in dimse):
+        if any(row.read_only for row in rows):
             found.append("volume: read-only after a failed write; see the log, then restart")
         ping = self._pinger.submit(self._archive.index.ping)
         try:
@@ -104,7 +104,7 @@ class ArchiveSite:
         return []
 
     def metrics(self) -> bytes:
-        """See `web.routes.Site`."""
+        """See `web.site.Site`."""
         gauges: list[tuple[str, str, Rows]] = []
         rows = self._board.rows()
         gauges.append(
@@ -148,7 +148,7 @@ class ArchiveSite:
         ]
 
     def facts(self) -> Facts:
-        """See `web.routes.Site`."""
+        """See `web.site.Site`."""
         settings = self._archive.settings
         problems = self.problems()
         try:

@@ -5,9 +5,9 @@ nothing to lose. It imports what the workers need before the first fork: the pag
 takes milliseconds. Kinds of children, each without state of its own:
 
 - dimse (N): associations, on shared ports (SO_REUSEPORT);
-- web (1): health, readiness, metrics, the page;
+- web (N): DICOMweb, the pages, health, readiness, metrics, on one shared port;
 - work (1, where there are further places): what goes on behind: copying packs, sealing orphans, the planner's
-  statistics. Without further places that is next to nothing, and a thread of the web process does it;
+  statistics. Without further places that is next to nothing, and a thread of the first web process does it;
 - prepare (short-lived): opens and migrates the database and takes up what a dead process left in its packs.
 
 A dead worker is started again with growing pauses, after a `prepare` has taken up its orphaned packs. If the
@@ -36,7 +36,7 @@ import structlog
 from vesalius import __version__
 from vesalius.app import metrics
 from vesalius.app.board import Board, State
-from vesalius.app.checks import Listeners, check, reserve, worker_count
+from vesalius.app.checks import Listeners, check, reserve, web_worker_count, worker_count
 from vesalius.app.process import fork_child, name_process
 from vesalius.app.settings import Settings
 from vesalius.model.errors import SettingsError
@@ -103,7 +103,8 @@ class Supervisor:
             metrics.prepare(run / "metrics")
             _preload()
             count = worker_count(self.settings)
-            kinds = [*("dimse" for _ in range(count)), "web", *house_process(self.settings)]
+            web = web_worker_count(self.settings)
+            kinds = [*["dimse"] * count, *["web"] * web, *house_process(self.settings)]
             self._board = Board(kinds)
             self._children = [_Child(row.kind, row.number, at) for at, row in enumerate(self._board.rows())]
             wake = self._catch_signals()
@@ -249,7 +250,7 @@ class Supervisor:
             now = time.monotonic()
             child.deaths = 0 if now - child.started > LONG_LIFE else child.deaths + 1
             child.start_at = now + min(LONGEST_PAUSE, FIRST_PAUSE * (2**child.deaths - 1))
-            child.prepare = child.kind != "web"
+            child.prepare = True
         return ended
 
     def _watch(self, wake: int, listeners: Listeners) -> None:

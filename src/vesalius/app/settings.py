@@ -78,12 +78,12 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         setting(
             "Address that the HTTP port binds to.",
-            why="Loopback: health and metrics say nothing of patients, but nobody else needs them by default.",
+            why="Loopback: whoever reaches the port sees patients; there is no sign-in yet.",
         ),
     ] = "127.0.0.1"
     http_port: Annotated[
         int,
-        setting("Port for HTTP (health, readiness, metrics); 0 takes a free one.", why="8042 is the custom here.",
+        setting("Port for HTTP (DICOMweb, pages, health, metrics); 0 takes a free one.", why="8042 is the custom here.",
                 ge=0, le=65535),
     ] = 8042  # fmt: skip
     ae_title: Annotated[
@@ -109,6 +109,15 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
             why="One process uses one processor; more than 8 only help where many modalities send at once.",
             ge=0,
             le=256,
+        ),
+    ] = 0
+    web_workers: Annotated[
+        int,
+        setting(
+            "HTTP processes that share the port; 0: one per processor, at most 2.",
+            why="Two readers of large studies do not wait for each other; more cost memory.",
+            ge=0,
+            le=64,
         ),
     ] = 0
     insecure_plain_dicom: Annotated[
@@ -326,6 +335,95 @@ class LimitSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 60.0
 
 
+class WebSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How DICOMweb and the pages answer."""
+
+    public_url: Annotated[
+        str,
+        setting(
+            'Address of this service as its users reach it ("https://pacs.example.org"), for addresses in answers.',
+            why="Empty: as the request says. Set it behind a proxy, which knows another address.",
+            pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        ),
+    ] = ""
+    no_match_status: Annotated[
+        Literal[200, 204],
+        setting(
+            "HTTP status of a search without a match: 200 with an empty list, or 204 without a body.",
+            why="200 since the edition of 2025 (PS3.18 10.6.3); some older clients know only 204.",
+        ),
+    ] = 200
+    results: Annotated[
+        int,
+        setting(
+            "Most answers of one search; a warning says how many more there are.",
+            why="10,000 studies are 15 MB of JSON; a client that wants more pages with `offset`.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 10_000
+    threads: Annotated[
+        int,
+        setting(
+            "Threads of one HTTP process that read the index and the packs.",
+            why="Reads release the interpreter; more than 8 only add memory.",
+            ge=1,
+            le=64,
+        ),
+    ] = 8
+    body_size: Annotated[
+        int,
+        setting(
+            "Largest request body that is held in memory; uploads stream and are not meant.",
+            why="Metadata of a large series as JSON is some 20 MB.",
+            unit="bytes",
+            ge=1 << 16,
+        ),
+    ] = 64 << 20
+    upload_idle: Annotated[
+        float,
+        setting(
+            "An upload that brings no byte for this long is ended.",
+            why="As `limits.network`: a healthy sender never pauses in mid object.",
+            unit="seconds",
+            gt=0,
+        ),
+    ] = 60.0
+    listeners: Annotated[
+        int,
+        setting(
+            "Event streams (pages that show arrivals live) at once in one HTTP process; one more is answered 503.",
+            why="One for each open page; each is a few kilobytes and a poll that all share.",
+            ge=1,
+        ),
+    ] = 256
+    metadata_memory: Annotated[
+        int,
+        setting(
+            "Compressed metadata of series kept in the memory of one HTTP process.",
+            why="A CT series of 300 images is 100 kB compressed: some 300 series are at hand at once.",
+            unit="bytes",
+            ge=0,
+        ),
+    ] = 32 << 20
+    metadata_disk: Annotated[
+        int,
+        setting(
+            "Compressed metadata of series kept in `run/metadata` of the data directory; 0: none.",
+            why="A tenth of a per mille of the images; it may be removed at any time and is made again.",
+            unit="bytes",
+            ge=0,
+        ),
+    ] = 1 << 30
+    assets: Annotated[
+        str,
+        setting(
+            "Folder of the viewer's files; empty: the one that `make install` fills.",
+            why="They come from npm and are not part of the source.",
+        ),
+    ] = ""
+
+
 class VerifySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How stored bytes are re-read and compared with their digests."""
 
@@ -398,6 +496,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
+    web: WebSettings = WebSettings()
     verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()
     peers: Annotated[

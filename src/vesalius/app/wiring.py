@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vesalius.ports.blobs import BlobStore
     from vesalius.ports.index import Index
     from vesalius.ports.pixels import Transcoder
+    from vesalius.web.context import WebContext
+    from vesalius.web.site import Site
 
 
 class SystemClock:
@@ -205,6 +207,54 @@ def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None
         ),
         **mapping,  # type: ignore[arg-type]
     )
+
+
+def web_context(archive: Archive, site: Site) -> WebContext:
+    """The archive as the HTTP edge needs it. Its pool ends with the process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from vesalius import __version__
+    from vesalius.web.context import WebContext, WebSettings
+
+    settings = archive.settings
+    web = settings.web
+    return WebContext(
+        site=site,
+        search=archive.search,
+        retrieve=archive.retrieve,
+        index=archive.index,
+        blobs=archive.blobs,
+        ingest=archive.ingest,
+        transcoder=archive.transcoder,
+        clock=archive.clock,
+        peers=archive.peers,
+        pool=ThreadPoolExecutor(web.threads, "web"),
+        view=WebSettings(
+            ae_title=settings.server.ae_title,
+            version=__version__,
+            public_url=web.public_url,
+            no_match_status=web.no_match_status,
+            results=web.results,
+            body_bytes=web.body_size,
+            listeners=web.listeners,
+            cache=Path(settings.data) / "run",
+            metadata_memory=web.metadata_memory,
+            metadata_disk=web.metadata_disk,
+            assets=assets_folder(settings),
+            upload_idle=web.upload_idle,
+        ),
+    )
+
+
+def assets_folder(settings: Settings) -> Path | None:
+    """Where the viewer's files lie: `web.assets`, else `web-assets` beside the source or in the package."""
+    if settings.web.assets:
+        return Path(settings.web.assets)
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "web-assets", package.parents[1] / "web-assets"):
+        if folder.is_dir():
+            return folder
+    return None
 
 
 def server_tls(settings: Settings) -> ssl.SSLContext | None:

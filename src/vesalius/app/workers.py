@@ -47,6 +47,7 @@ PRELOADED = (
     "vesalius.backends.pixels_codecs",
     "vesalius.dimse.server",
     "vesalius.web.routes",
+    "zstandard",
 )
 
 
@@ -115,21 +116,24 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
 
 
 def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, ready: Ready) -> int:
-    """Health, readiness, metrics and the page."""
+    """DICOMweb, the pages, health, readiness and metrics."""
     from pathlib import Path
 
     import uvloop
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    from vesalius.app.duties import HouseDuties
+    from vesalius.app.duties import HouseDuties, WorkerDuties
     from vesalius.app.health import ArchiveSite
-    from vesalius.app.wiring import build
+    from vesalius.app.metrics import Metrics
+    from vesalius.app.wiring import build, web_context
     from vesalius.web.routes import create_app
 
-    archive = build(settings, migrate=False)
+    archive = build(settings, metrics=Metrics(), migrate=False)
+    context = web_context(archive, ArchiveSite(archive, board, listeners))
+    duties = WorkerDuties(archive, board, row)
     stop_duties = threading.Event()
-    if "work" not in board.kinds:
+    if "work" not in board.kinds and board.kinds.index("web") == row:
         threading.Thread(target=HouseDuties(archive).run, args=(stop_duties,), name="duties", daemon=True).start()
     http = listeners.http
     certificate, key = settings.server.tls_certificate, settings.server.tls_key
@@ -137,7 +141,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
     async def main() -> None:
         stop = _stop_event()
         server = Server(
-            create_app(ArchiveSite(archive, board, listeners)),
+            create_app(context),
             address=http.host,
             port=http.port,
             interface=Interfaces.ASGI,
@@ -149,6 +153,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
         )
         serving = asyncio.create_task(server.serve())
         await _listening(http.host, http.port, serving)
+        duties.start()
         _settle()
         ready()
         stopping = asyncio.create_task(stop.wait())
@@ -161,6 +166,8 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
 
     uvloop.run(main())
     stop_duties.set()
+    duties.stop()
+    context.pool.shutdown(wait=False, cancel_futures=True)
     archive.close()
     return 0
 

@@ -8,7 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vesalius.web.routes import Facts
+    from vesalius.web.site import Facts
 
 _FILES = files("vesalius.web")
 STYLE = (_FILES / "static" / "page.css").read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def page(facts: Facts) -> str:
     )
     problems = f'<ul class="problems">{_list([escape(p) for p in facts.problems])}</ul>' if facts.problems else ""
     table = (
-        f"<table><caption>Series by modality</caption><tbody>{modalities}</tbody></table>"
+        f"<table><caption>Instances by modality</caption><tbody>{modalities}</tbody></table>"
         if modalities
         else '<p class="empty">Nothing is stored yet. Send something to it, or run <code>vesalius demo</code>.</p>'
     )

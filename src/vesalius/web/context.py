@@ -1,0 +1,115 @@
+"""What every handler of the HTTP edge works with: the verbs of the archive, and a pool of threads to call them in.
+
+Theory. The event loop of a web process only parses, waits and writes; whatever may block (the index, the
+packs, the worker processes of pixels) runs in `pool` by `WebContext.call`, and a blocking iterator becomes an
+asynchronous one by `WebContext.stream`, one step a hop, so that a reader that is slow holds no thread while it is.
+A queue without bound would turn a burst into minutes of waiting: beyond `view.waiting` calls a request is
+answered 503 with Retry-After at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+from vesalius.archive.ingest import Ingest
+from vesalius.archive.retrieve import Retrieve
+from vesalius.archive.search import Search
+from vesalius.model.entities import Peer
+from vesalius.ports.blobs import BlobStore
+from vesalius.ports.clock import Clock
+from vesalius.ports.index import Index
+from vesalius.ports.pixels import Transcoder
+from vesalius.web.errors import Problem
+from vesalius.web.site import Site
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What the HTTP edge needs of the settings. Sizes in bytes, times in seconds."""
+
+    ae_title: str = "VESALIUS"
+    version: str = ""
+    service: str = "Vesalius"  # the agent of `Warning: 299`
+    public_url: str = ""  # "https://pacs.example.org/dicom", for addresses in answers; empty: as the request says
+    dicom_web: str = "/dicom-web"
+    api: str = "/api"
+    viewer: str = "/viewer"
+    no_match_status: int = 200  # of a search without a match: 200 with [] (2025 and later) or 204 (before)
+    results: int = 10_000  # most answers of one search
+    body_bytes: int = 64 << 20  # largest request body that is held in memory (not uploads, which stream)
+    waiting: int = 512  # calls that may wait for a thread
+    listeners: int = 256  # event streams (server-sent events) at once
+    cache: Path | None = None  # folder for what may be made again at any time; None: memory alone
+    metadata_memory: int = 32 << 20  # compressed metadata of series, in this process
+    metadata_disk: int = 1 << 30  # and in `cache`
+    assets: Path | None = None  # folder of the viewer's files, installed from npm; None: there is no viewer
+    upload_idle: float = 60.0  # an upload that brings nothing for this long is ended
+
+
+@dataclass(slots=True)
+class _Waiting:
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WebContext:
+    """The archive as the HTTP edge sees it. One for a process; handlers share it."""
+
+    site: Site
+    search: Search
+    retrieve: Retrieve
+    index: Index
+    blobs: BlobStore
+    ingest: Ingest
+    transcoder: Transcoder
+    clock: Clock
+    peers: Callable[[], dict[str, Peer]]  # blocks
+    pool: ThreadPoolExecutor
+    view: WebSettings = field(default_factory=WebSettings)
+    _waiting: _Waiting = field(default_factory=_Waiting)
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something that blocks in the pool. Raises what it raises, and `Problem` (503) when too much waits."""
+        if self._waiting.calls >= self.view.waiting:
+            raise Problem(503, "too many requests are waiting", "Ask again in a moment.", headers={"Retry-After": "1"})
+        self._waiting.calls += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, partial(function, *args, **kwargs))
+        finally:
+            self._waiting.calls -= 1
+
+    async def stream(self, chunks: Iterator[T]) -> AsyncIterator[T]:
+        """The items of a blocking iterator, each taken in the pool; the iterator is closed when this ends."""
+        end = object()
+        try:
+            while (item := await self.call(next, chunks, end)) is not end:
+                yield item  # type: ignore[misc]
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                await asyncio.get_running_loop().run_in_executor(self.pool, close)
+
+    def base_url(self, request: Request) -> str:
+        """Scheme, host and prefix of this service for addresses in answers, without a slash at the end.
+
+        `view.public_url` where it is set: behind a proxy the request does not know the address of the outside.
+        """
+        if self.view.public_url:
+            return self.view.public_url.rstrip("/")
+        root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+        return f"{request.url.scheme}://{request.url.netloc}{root}"
+
+    def dicom_web_url(self, request: Request) -> str:
+        """The root of the DICOMweb services as the client reaches it: `http://host:8042/dicom-web`."""
+        return self.base_url(request) + self.view.dicom_web
