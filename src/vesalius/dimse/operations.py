@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vesalius.dimse.errors import Answer, is_pending
+import structlog
+
+from vesalius.dimse.errors import Answer, answer_for, is_pending
 from vesalius.dimse.link import ConnectionGone
 from vesalius.wire.dimse_commands import Command, SubOperations
 
 if TYPE_CHECKING:
     from vesalius.dimse.association import Association, Context
+
+log = structlog.get_logger()
 
 
 class Sink(Protocol):
@@ -99,6 +103,14 @@ class Operation:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Perform the operation in a task that ends with the association."""
         self.task = self.assoc.loop.create_task(work)
+        self.task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        """Whatever a task ends with, the operation has a final response or no association to send one on."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ConnectionGone):
+            log.error("operation-fault", exc_info=error, association=self.assoc.name)
+            self.refuse(answer_for(error))
 
 
 Handler = Callable[[Operation], "Sink | None"]
