@@ -152,13 +152,22 @@ def _recover_pack(
     def cut(torn: int) -> None:
         report.cut_bytes += torn
 
-    # The digests were compared by the store just now.
-    members = ((found, _chunks(blobs, found.member)) for found in blobs.recover(name, indexed_to, cut))
-    arrivals = _arrivals(members, report.untold, limits)
-    for one in in_batches(arrivals, batch):
+    end = indexed_to
+
+    def members() -> Iterator[tuple[FoundMember, Iterable[bytes]]]:
+        nonlocal end
+        for found in blobs.recover(name, indexed_to, cut):
+            end = found.member.end
+            yield found, _chunks(blobs, found.member)  # the store compared the digest just now
+
+    for one in in_batches(_arrivals(members(), report.untold, limits), batch):
         verdicts = _tell(index, one, report.untold)
         report.told += len(verdicts)
         report.stored += sum(verdict is not Verdict.DUPLICATE for verdict in verdicts)
+    if end > indexed_to:
+        # Asking again from the end on says that everything before it is told: the pack may be appended to.
+        for _ in blobs.recover(name, end, cut):
+            pass
 
 
 def reindex(

@@ -231,7 +231,8 @@ class PackStore:
         for found in recover_open(fd, pack, from_offset, cut):
             end = found.member.end
             yield found
-        if not suspect:
+        # A caller that asks from the end on has told the index everything before it.
+        if not suspect and end == from_offset:
             stat = os.fstat(fd)
             self._pool.leave(Leftover(pack, end, stat.st_size, stat.st_mtime_ns, time.monotonic()))
 

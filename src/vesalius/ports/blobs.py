@@ -118,7 +118,8 @@ class BlobStore(Protocol):
         """After a crash: the whole members from `from_offset` on; a torn tail is cut off and `on_cut` told its bytes.
 
         Only for a pack that no living process holds; yields nothing for one that is held. Every digest is
-        compared after a sync, against the disk. A store may append to a pack again once this is exhausted.
+        compared after a sync, against the disk. A recovery that finds nothing behind `from_offset` also says that
+        all before it is told to the index: only then may the store append to the pack again.
         """
         ...
 

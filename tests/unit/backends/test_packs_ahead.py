@@ -77,6 +77,7 @@ def test_recovery_sees_no_torn_tail_in_zeros(store: PackStore, tmp_path: Path) -
     assert [one.member for one in again.recover(kept.member.pack, kept.member.header_offset, cut.append)] == [
         kept.member
     ]
+    assert list(again.recover(kept.member.pack, kept.member.end, cut.append)) == []
     assert cut == []
     assert put(again, noise(10), 2).member.header_offset == kept.member.end
 

@@ -109,7 +109,7 @@ def test_what_earlier_processes_left_is_sealed_in_time(tmp_path: Path) -> None:
     kept = put(first, noise(1000), 1)
     first.close()
     second = open_store(tmp_path)
-    list(second.recover(kept.member.pack, 0))
+    list(second.recover(kept.member.pack, kept.member.end))
     assert second.seal_idle(time.monotonic()) == []
     later = time.monotonic() + 3600
     list(second.recover(kept.member.pack, kept.member.end))  # looking again does not make it younger

@@ -37,7 +37,17 @@ def leave(store: PackStore) -> None:
 
 def recovered(store: PackStore, pack: str, start: int = 0) -> tuple[list[Put], list[int]]:
     cut: list[int] = []
-    return list(store.recover(pack, start, cut.append)), cut  # type: ignore[arg-type]
+    found = list(store.recover(pack, start, cut.append))
+    if found:  # all of it is told to the index: the pack may be appended to
+        assert list(store.recover(pack, found[-1].member.end)) == []
+    return found, cut  # type: ignore[return-value]
+
+
+def test_a_pack_of_which_not_all_is_told_is_not_appended_to(tmp_path: Path) -> None:
+    path, kept = crashed(tmp_path, (1000, 70_000))
+    store = open_store(tmp_path)
+    assert len(list(store.recover(path.stem, kept[0].member.end))) == 1
+    assert put(store, noise(50), 9).member.pack != path.stem
 
 
 def crashed(folder: Path, sizes: tuple[int, ...]) -> tuple[Path, list[Put]]:
@@ -276,7 +286,8 @@ from vesalius.backends.blobs_packs import PackSettings, PackStore
 store = PackStore(Path(sys.argv[1]), settings=PackSettings(preallocate=1 << 20, buffer=32 << 10, write_back=64 << 10))
 chance = random.Random(int(sys.argv[2]))
 for pack in store.packs():
-    list(store.recover(pack.name, 0))
+    if found := list(store.recover(pack.name, 0)):
+        list(store.recover(pack.name, found[-1].member.end))
 number = 0
 while True:
     batch = []
