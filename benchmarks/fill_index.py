@@ -25,7 +25,7 @@ from vesalius.model.names import fold_groups
 from vesalius.model.phonetics import sounds
 from vesalius.ports.index import in_batches
 
-BATCH = 5000
+BATCH = 20_000  # large, so that the pages of indexes in no order are written few times
 SAMPLES = 1000
 PACK_MEMBERS = 50_000  # arrivals that share a pack
 INSTANCES_A_SERIES = 100

@@ -61,7 +61,7 @@ class SqliteDatabase:
         self._checkpointed_at = 0
         self._synchronous = ""
         self._local = threading.local()
-        self._readers: list[sa.Connection] = []
+        self._readers: list[tuple[threading.Thread, sa.Connection]] = []
         self._readers_lock = threading.Lock()
         self._closed = False
         self._lock_fd = -1
@@ -145,7 +145,7 @@ class SqliteDatabase:
         self._wake.set()
         self._checkpointer.join()
         with self._writing, self._readers_lock:
-            for connection in [self._writer, *self._readers]:
+            for connection in [self._writer, *(connection for _, connection in self._readers)]:
                 with contextlib.suppress(Exception):
                     connection.close()
             self._readers.clear()
@@ -182,7 +182,11 @@ class SqliteDatabase:
             self._local.connection = connection
             self._local.transaction = SqliteTransaction(connection.connection.driver_connection)
             with self._readers_lock:
-                self._readers.append(connection)
+                for thread, left in self._readers:
+                    if not thread.is_alive():
+                        left.close()
+                self._readers = [reader for reader in self._readers if reader[0].is_alive()]
+                self._readers.append((threading.current_thread(), connection))
         return connection
 
     def _check_usable(self) -> None:

@@ -208,6 +208,18 @@ def test_nobody_else_may_read_the_files_of_the_index(tmp_path: Path) -> None:
     assert modes == dict.fromkeys(("index.db", "index.db-wal", "index.db-shm", "index.db.lock"), 0o600)
 
 
+def test_threads_that_ended_leave_no_connection_behind(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/index.db")
+    for _ in range(20):
+        thread = threading.Thread(target=value_of, args=(database, "a"))
+        thread.start()
+        thread.join()
+    fds = [path for path in Path("/proc/self/fd").iterdir() if path.exists()]
+    open_files = [os.readlink(path) for path in fds if path.exists()]
+    database.close()
+    assert open_files.count(f"{tmp_path}/index.db") <= 5
+
+
 def test_sqlite_brings_its_own_library_without_the_wal_race() -> None:
     import pysqlite3
 
