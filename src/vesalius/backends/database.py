@@ -25,20 +25,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-import asyncpg
-import pysqlite3
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from vesalius.model.errors import IndexUnavailable, SettingsError
 
 T = TypeVar("T")
 Row: TypeAlias = "tuple[Any, ...]"
 
-# What a driver raises about a value rather than about the database.
-_BAD_VALUES = (asyncpg.exceptions.DataError, asyncpg.exceptions.ProgramLimitExceededError, asyncpg.DataError)
-_FAILURES = (sa_exc.SQLAlchemyError, pysqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+Errors: TypeAlias = "tuple[type[Exception], ...]"
+
+_ANY: Errors = (sa_exc.SQLAlchemyError, OSError)
 
 
 class Transaction(Protocol):
@@ -140,16 +137,17 @@ def open_database(url: str, *, migrate: bool = True) -> Database:
 
 
 @contextmanager
-def failures_translated() -> Iterator[None]:
+def failures_translated(driver: Errors, bad_values: Errors = ()) -> Iterator[None]:
     """Turn every failure of a driver into `IndexUnavailable`, without the values that drivers print.
 
-    A value that the database cannot hold is the value's fault: `ValueError`.
+    `driver`: what it raises beside `OSError`. `bad_values`: those about a value rather than about the database,
+    which is the value's fault: `ValueError`. (Named by the back ends, so that each process loads one driver only.)
     """
     try:
         yield
-    except _FAILURES as error:
+    except _ANY + driver as error:
         origin = getattr(error, "orig", None) or error
-        if isinstance(origin, _BAD_VALUES) or isinstance(origin.__cause__, _BAD_VALUES):
+        if isinstance(origin, bad_values) or isinstance(origin.__cause__, bad_values):
             raise ValueError(f"the index cannot hold a value ({type(origin).__name__})") from None
         # `from None`: the chain would carry statements with their parameters into a log.
         raise unavailable(error) from None
@@ -169,7 +167,11 @@ def unavailable(error: BaseException) -> IndexUnavailable:
 
 def upsert(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> None:
     """Insert a row, or update the one with its primary key."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert: Any
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert
     keys = [column.name for column in table.primary_key]
     statement = insert(table).values(**values)
     rest = {name: statement.excluded[name] for name in values if name not in keys}

@@ -43,6 +43,10 @@ ATTEMPTS = 4
 _BROKEN = ("08", "57P01", "57P02", "57P03")
 _AGAIN = ("40001", "40P01")
 
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError)
+# What the driver raises about a value rather than about the database.
+_BAD_VALUES = (asyncpg.exceptions.DataError, asyncpg.exceptions.ProgramLimitExceededError, asyncpg.DataError)
+
 
 class PostgresDatabase:
     """A `Database` on a PostgreSQL server (see `backends/database.py`)."""
@@ -150,7 +154,7 @@ class PostgresDatabase:
             raise IndexUnavailable("the index database was opened before a fork", hint="open it in each process")
         if self._closed:
             raise IndexUnavailable("the index database is closed")
-        with failures_translated():
+        with failures_translated(_FAILURES, _BAD_VALUES):
             return asyncio.run_coroutine_threadsafe(self._attempts(work, progress), self._loop).result()
 
     async def _attempts(self, work: Callable[[AsyncConnection], Awaitable[T]], progress: _Progress) -> T:

@@ -48,6 +48,8 @@ WRITER_CACHE_KIB = 64 << 10
 READER_CACHE_KIB = 8 << 10
 MAPPED_BYTES = 256 << 20
 
+_FAILURES = (pysqlite3.Error,)
+
 
 class SqliteDatabase:
     """A `Database` in one file (see `backends/database.py`)."""
@@ -65,7 +67,7 @@ class SqliteDatabase:
         self._readers_lock = threading.Lock()
         self._closed = False
         self._lock_fd = -1
-        with failures_translated():
+        with failures_translated(_FAILURES):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if not self._path.exists():  # patient data: for nobody else; the log takes the same mode
@@ -91,14 +93,14 @@ class SqliteDatabase:
 
     def read(self, fn: Callable[[sa.Connection], T]) -> T:
         """Run `fn` on this thread's reading connection, in one snapshot."""
-        with failures_translated():
+        with failures_translated(_FAILURES):
             connection = self._reader()
             with connection.begin():
                 return fn(connection)
 
     def write(self, fn: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Run `fn` on the writing connection, alone among all processes."""
-        with failures_translated(), self._turn():
+        with failures_translated(_FAILURES), self._turn():
             self._set_synchronous(durable)
             with self._writer.begin():
                 result = fn(self._writer)
@@ -107,7 +109,7 @@ class SqliteDatabase:
 
     def transaction(self, fn: Callable[[Transaction], T], *, durable: bool) -> T:
         """Run `fn` on the bare writing connection, alone among all processes."""
-        with failures_translated(), self._turn():
+        with failures_translated(_FAILURES), self._turn():
             self._set_synchronous(durable)
             raw = self._raw
             raw.execute("BEGIN IMMEDIATE")
@@ -124,14 +126,14 @@ class SqliteDatabase:
 
     def lookup(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` on this thread's bare reading connection; each statement sees its own snapshot."""
-        with failures_translated():
+        with failures_translated(_FAILURES):
             self._reader()
             transaction: SqliteTransaction = self._local.transaction
             return fn(transaction)
 
     def optimise(self) -> None:
         """`PRAGMA optimize` with a bounded sample, then a check-point."""
-        with failures_translated(), self._turn():
+        with failures_translated(_FAILURES), self._turn():
             # 0x10002: look at every table, not only at those queried by this connection.
             self._raw.execute("PRAGMA analysis_limit = 2000").fetchall()
             self._raw.execute("PRAGMA optimize = 0x10002").fetchall()

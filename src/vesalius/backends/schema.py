@@ -24,7 +24,6 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from vesalius.model.attributes import FINGERPRINT, Column, Role, SqlKind, columns
 from vesalius.model.entities import Level
@@ -40,7 +39,7 @@ metadata = sa.MetaData(
     }
 )
 
-TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+TEXT: sa.types.TypeEngine[str] = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
 # Only INTEGER makes a column the rowid itself in SQLite.
 BIG: sa.types.TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 REAL: sa.types.TypeEngine[float] = sa.Double()

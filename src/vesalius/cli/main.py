@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from vesalius import __version__
-from vesalius.cli import exit_codes, options
+from vesalius.cli import exit_codes, lean, options
+
+__all__ = ["app", "lean", "main"]
 
 app = typer.Typer(
     name="vesalius",
