@@ -1,8 +1,8 @@
 """What a running service does besides answering: each duty on its own interval, none that an association waits for.
 
 In each DIMSE worker and HTTP process a thread seals its own full or idle packs and tells the notice board if its
-volume turned read-only. In the work process: packs are copied to the further places, packs that no process holds any more (a command
-line import that ended, a worker that died) are taken up, and the planner's statistics are refreshed.
+volume turned read-only. In the work process: packs are copied to the further places, packs that no process holds any
+more (a command line import that ended, a worker that died) are taken up, and the planner's statistics are refreshed.
 A duty that fails is logged once a change and tried again at its next turn: no failure here ends a process.
 """
 

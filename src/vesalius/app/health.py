@@ -32,6 +32,7 @@ Rows = Sequence[tuple[dict[str, str], float]]
 PING_TIMEOUT = 2.0
 READY_AGE = 0.5
 COUNTS_AGE = 10.0
+SHUTTING_DOWN = "shutting down"
 
 
 @dataclass(slots=True)
@@ -67,8 +68,11 @@ class ArchiveSite:
         self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
 
     def problems(self) -> list[str]:
-        """See `web.site.Site`."""
-        return self._problems.get()
+        """See `web.site.Site`. What the board says is never remembered: every process must say the same at once."""
+        found = self._problems.get()
+        if any(row.state is State.STOPPING for row in self._board.rows()):
+            return [SHUTTING_DOWN, *(one for one in found if one != SHUTTING_DOWN)]
+        return found
 
     def _find_problems(self) -> list[str]:
         rows = self._board.rows()
@@ -76,7 +80,7 @@ class ArchiveSite:
         ready = sum(row.state is State.READY for row in dimse)
         found = []
         if any(row.state is State.STOPPING for row in rows):
-            found.append("shutting down")
+            found.append(SHUTTING_DOWN)
         elif ready < len(dimse):
             found.append(f"workers: {len(dimse) - ready} of {len(dimse)} DIMSE workers are not ready")
         if any(row.read_only for row in rows):

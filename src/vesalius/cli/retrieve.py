@@ -39,7 +39,7 @@ def retrieve(
     """Fetch a study, some series, some instances or a whole patient from a peer.
 
     C-GET brings everything over the association that asks: no firewall is in its way, and the service need not run.
-    For C-MOVE the service must run, and the peer must know its AE title and address.
+    For C-MOVE the service must run, the peer must know its AE title and address, and it needs the right to store here.
 
     Examples:
 
@@ -78,6 +78,8 @@ def retrieve(
         by_move = method is Method.MOVE
         if by_move and not (archive_run := Path(archive.settings.data) / "run" / "serve.json").exists():
             output.note(f"No service seems to run on {archive_run.parents[1]}: a C-MOVE needs it to receive.")
+        if by_move and "store" not in target.rights:
+            output.note(f"{peer} has no right to store here: vesalius peers add {peer} ... --allow store")
         with output.moving_progress(f"from {peer}") as moved:
             report = network.retrieve(archive, target, keys, level, by_move=by_move, progress=moved)
     arrived = report.completed + report.warnings

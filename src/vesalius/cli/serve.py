@@ -82,22 +82,21 @@ def serve(
     from vesalius.app import logs
     from vesalius.app.lifecycle import serve as run
 
-    wanted = options.settings(
-        data,
-        config,
-        **_pairs(set_),
-        server__host=host,
-        server__dimse_port=dimse_port,
-        server__http_host=http_host,
-        server__http_port=http_port,
-        server__ae_title=ae_title,
-        server__workers=workers,
-        database=database,
-        server__insecure_plain_dicom=insecure_plain_dicom or None,
-        server__insecure_plain_http=insecure_plain_http or None,
-        log__level=log_level,
-        log__format=log_format,
-    )
+    named = {
+        "server__host": host,
+        "server__dimse_port": dimse_port,
+        "server__http_host": http_host,
+        "server__http_port": http_port,
+        "server__ae_title": ae_title,
+        "server__workers": workers,
+        "database": database,
+        "server__insecure_plain_dicom": insecure_plain_dicom or None,
+        "server__insecure_plain_http": insecure_plain_http or None,
+        "log__level": log_level,
+        "log__format": log_format,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    wanted = options.settings(data, config, **{**given, **_pairs(set_)})
     logs.configure(wanted.log.level, wanted.log.format)
     raise typer.Exit(run(wanted, _announce))
 
