@@ -1,6 +1,6 @@
 """The store on local disks: append-only packs that anyone can open with tar (implements `ports.blobs.BlobStore`).
 
-The parts: `packs_format` (the bytes of a member), `packs_volume` (room, failures), `packs_pool` (open packs and their
+The parts: `packs_format` (the bytes of a member), `packs_volume` (room, failures), `packs_pool` (open packs, their
 locks), `packs_writer` (one instance on its way in), `packs_scan` (walking and recovery), `packs_seal`, `packs_read`
 (digests and fall-back), `packs_copies`. Here they are put together, and the one promise is kept that needs all
 of them: `sync` returns only if every member is on the disk, and once it has failed nothing is promised any more.
@@ -20,7 +20,8 @@ import structlog
 
 from vesalius.backends.packs_ahead import write_ahead
 from vesalius.backends.packs_copies import PackCopies
-from vesalius.backends.packs_pool import Leftover, PackPool, hold
+from vesalius.backends.packs_open import Leftover, hold
+from vesalius.backends.packs_pool import PackPool
 from vesalius.backends.packs_read import PRIMARY, PackReader
 from vesalius.backends.packs_scan import digest_holds, recover_open, walk, walk_over_damage
 from vesalius.backends.packs_seal import read_summary, seal

@@ -19,7 +19,8 @@ import os
 
 import structlog
 
-from vesalius.backends.packs_pool import OpenPack, PackPool
+from vesalius.backends.packs_open import OpenPack
+from vesalius.backends.packs_pool import PackPool
 from vesalius.model.errors import OutOfResources
 
 log = structlog.get_logger()

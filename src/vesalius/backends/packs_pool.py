@@ -21,19 +21,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from vesalius.backends.packs_format import END_OF_ARCHIVE, PAGE
+from vesalius.backends.packs_open import Leftover, OpenPack, decode_leftover, hold
 from vesalius.backends.packs_scan import data_after
 from vesalius.backends.packs_volume import LEFT, PackSettings, Volume, sync_folder
 from vesalius.model.errors import OutOfResources
@@ -42,58 +41,6 @@ log = structlog.get_logger()
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SMALLEST_STEP = 64 << 10
-
-
-@dataclass(slots=True, eq=False)
-class OpenPack:
-    """A pack that this process appends to. `lock` guards the descriptor against closing during a sync."""
-
-    name: str
-    fd: int
-    end: int  # of the last whole member: where the next header goes
-    allocated: int  # size of the file
-    last_used: float
-    reserved: int = 0  # the writer's own, up to here
-    zeroed: int = 0  # from `reserved` up to here zeros were written
-    ending: bool = False  # being sealed or closed: its size changes no more
-    dead_bytes: int = 0
-    suspect: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    space: threading.Lock = field(default_factory=threading.Lock)  # guards the four above `dead_bytes`, and the size
-
-
-class Leftover(msgspec.Struct, frozen=True):
-    """An unsealed pack that nobody holds, all of it synced and told to the index."""
-
-    name: str
-    end: int
-    size: int
-    mtime_ns: int
-    seen: float = 0.0  # monotonic, of this process
-
-    def is_same(self, other: Leftover) -> bool:
-        """Whether nobody has written between two looks."""
-        return (self.name, self.end, self.size, self.mtime_ns) == (other.name, other.end, other.size, other.mtime_ns)
-
-
-_decode_leftover = msgspec.json.Decoder(Leftover).decode
-
-
-def hold(path: str, flags: int = os.O_RDWR) -> int | None:
-    """Open a pack and lock it for this process; None if another holder lives. Raises `OSError`."""
-    fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its last holder may have removed it, empty, between our open and our lock.
-        if os.fstat(fd).st_nlink:
-            return fd
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
 
 
 class PackPool:
@@ -295,7 +242,7 @@ class PackPool:
         for name in names:
             if name.endswith(LEFT):
                 with contextlib.suppress(OSError, msgspec.DecodeError):
-                    leftover = _decode_leftover((self.volume.root / name).read_bytes())
+                    leftover = decode_leftover((self.volume.root / name).read_bytes())
                     yield leftover.name, leftover
 
     def reopen(self, leftover: Leftover) -> OpenPack | None:

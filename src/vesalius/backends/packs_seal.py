@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from vesalius.backends.packs_format import END_OF_ARCHIVE
-from vesalius.backends.packs_pool import OpenPack
+from vesalius.backends.packs_open import OpenPack
 from vesalius.backends.packs_scan import walk
 from vesalius.backends.packs_volume import Volume, sync_folder
 from vesalius.model.entities import PackInfo

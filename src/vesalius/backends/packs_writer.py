@@ -17,7 +17,8 @@ import os
 import time
 
 from vesalius.backends.packs_format import HEADER, PAGE, Written, encode_header, padded
-from vesalius.backends.packs_pool import OpenPack, PackPool
+from vesalius.backends.packs_open import OpenPack
+from vesalius.backends.packs_pool import PackPool
 from vesalius.model.entities import Claim, Member, Provenance
 from vesalius.model.errors import OutOfResources, VesaliusError
 from vesalius.model.file_meta import file_prefix
