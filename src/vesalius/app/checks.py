@@ -54,8 +54,8 @@ def worker_count(settings: Settings) -> int:
 
 
 def web_worker_count(settings: Settings) -> int:
-    """`server.web_workers`, or one for each processor this process may use, at most 2."""
-    return settings.server.web_workers or max(1, min(2, len(os.sched_getaffinity(0))))
+    """`server.web_workers`, or one for every four processors this process may use, from 1 to 4."""
+    return settings.server.web_workers or max(1, min(4, len(os.sched_getaffinity(0)) // 4))
 
 
 def listeners(settings: Settings) -> Listeners:

@@ -114,8 +114,8 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     web_workers: Annotated[
         int,
         setting(
-            "HTTP processes that share the port; 0: one per processor, at most 2.",
-            why="Two readers of large studies do not wait for each other; more cost memory.",
+            "HTTP processes that share the port; 0: one for every four processors, at least 1, at most 4.",
+            why="One serves what two processors can read from a disk; each further one is 70 MB resident.",
             ge=0,
             le=64,
         ),

@@ -33,7 +33,6 @@ PRELOADED = (
     "uvloop",
     "prometheus_client.multiprocess",
     "vesalius.app.duties",
-    "vesalius.app.health",
     "vesalius.app.metrics",
     "vesalius.app.wiring",
     "vesalius.archive.copies",
@@ -46,8 +45,6 @@ PRELOADED = (
     "vesalius.backends.index_sql",
     "vesalius.backends.pixels_codecs",
     "vesalius.dimse.server",
-    "vesalius.web.routes",
-    "zstandard",
 )
 
 
