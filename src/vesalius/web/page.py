@@ -64,12 +64,11 @@ def page(facts: Facts) -> str:
         _figure("Instances", f"{facts.instances:,}"),
         _figure("Stored", human_bytes(facts.bytes)),
     ]
-    modalities = "".join(
-        f"<tr><td>{escape(name or 'none')}</td><td>{count:,}</td></tr>" for name, count in facts.modalities
-    )
+    by_count = sorted(facts.modalities, key=lambda one: (-one[1], one[0]))
+    modalities = "".join(_figure(name or "none", f"{count:,}") for name, count in by_count)
     problems = f'<ul class="problems">{_list([escape(p) for p in facts.problems])}</ul>' if facts.problems else ""
     table = (
-        f"<table><caption>Instances by modality</caption><tbody>{modalities}</tbody></table>"
+        f'<h3>Instances by modality</h3><dl class="figures small">{modalities}</dl>'
         if modalities
         else '<p class="empty">Nothing is stored yet. Send something to it, or run <code>vesalius demo</code>.</p>'
     )
