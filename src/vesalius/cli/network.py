@@ -258,7 +258,7 @@ def retrieve(
 
     async def go() -> RetrieveReport:
         from vesalius.dimse import c_get, c_move
-        from vesalius.dimse.contexts import COMMON_STORAGE, for_get, for_move
+        from vesalius.dimse.contexts import COMPRESSED, for_get, for_move
 
         report = RetrieveReport()
         settings = archive.settings
@@ -267,8 +267,10 @@ def retrieve(
                 responses = c_move.move(assoc, identifier, settings.server.ae_title, root=root)
                 await _follow(responses, report, progress)
         else:
-            classes = await _classes_there(peer, settings, keys) or COMMON_STORAGE
-            async with _associated(peer, for_get(root, classes), settings, ingest=archive.ingest) as assoc:
+            classes = await _classes_there(peer, settings, keys)
+            # What is there is asked for in every form, so that it comes as it is stored and not decoded.
+            proposals = for_get(root, classes, (*COMPRESSED, *_rarer(COMPRESSED))) if classes else for_get(root)
+            async with _associated(peer, proposals, settings, ingest=archive.ingest) as assoc:
                 await _follow(c_get.get(assoc, identifier, root=root), report, progress)
         return report
 
@@ -276,6 +278,14 @@ def retrieve(
         return run(go())
     except ClassNotSupported as error:
         raise PeerUnreachable(f"{peer.name}: {error.message}") from None
+
+
+def _rarer(known: Sequence[str]) -> tuple[str, ...]:
+    """Every other transfer syntax that an instance may be stored in, the current ones first."""
+    from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, IMPLICIT_LE, TRANSFER_SYNTAXES
+
+    others = [one for uid, one in TRANSFER_SYNTAXES.items() if uid not in (*known, EXPLICIT_LE, IMPLICIT_LE)]
+    return tuple(one.uid for one in sorted(others, key=lambda one: (one.private, one.retired and one.encapsulated)))
 
 
 async def _classes_there(peer: Peer, settings: Settings, keys: Mapping[Level, Sequence[str]]) -> tuple[str, ...]:

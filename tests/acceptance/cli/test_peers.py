@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from tests.support.data import part10_parts
 from tests.support.dcmtk import free_port, storescp
 from tests.support.generate import ct, part10, uid, write_study
@@ -109,6 +110,23 @@ def test_retrieve_by_get_brings_a_study_whole(site: Site, tmp_path: Path) -> Non
     assert {part10_parts(path)[1] for path in (tmp_path / "out").rglob("IM*")} == {
         part10_parts(path)[1] for path in site.files
     }
+
+
+def test_retrieve_by_get_brings_what_is_not_plain_as_it_is_stored(site: Site, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    syntaxes = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian)
+    sent = set()
+    (tmp_path / "in").mkdir()
+    for number, syntax in enumerate(syntaxes):
+        path = tmp_path / "in" / f"{number}.dcm"
+        path.write_bytes(part10(ct("mixed", 1, number), syntax))
+        sent.add(part10_parts(path)[1])
+    vesalius("import", tmp_path / "in", data=site.server.data)
+    vesalius("peers", "add", "FAR", "127.0.0.1", str(site.server.dimse_port), "--aet", AET, data=data)
+    (report,) = listing("retrieve", "--peer", "FAR", "--study", uid("study", "mixed"), data=data)
+    assert report["completed"] == 3
+    vesalius("export", "--study", uid("study", "mixed"), tmp_path / "out", data=data)
+    assert {part10_parts(path)[1] for path in (tmp_path / "out").rglob("IM*")} == sent
 
 
 def test_retrieve_of_a_series_brings_that_series_alone(site: Site, tmp_path: Path) -> None:
