@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vesalius import __version__
-from vesalius.app.settings import LimitSettings, ServerSettings
+from vesalius.app.settings import ServerSettings
+from vesalius.app.settings_limits import LimitSettings
 from vesalius.dimse import contexts
 from vesalius.dimse.errors import STATUS_OF
 from vesalius.model.attributes import ATTRIBUTES, SEQUENCES

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from vesalius.app.settings import Section, Settings
+from vesalius.app.settings import Settings
+from vesalius.app.settings_base import Section
 from vesalius.model.errors import SettingsError
 
 PREFIX = "VESALIUS_"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vesalius.app.settings import LimitSettings, PeerSettings, ServerSettings, Settings
+from vesalius.app.settings import PeerSettings, ServerSettings, Settings
+from vesalius.app.settings_limits import LimitSettings
 from vesalius.app.wiring import build, configured_peers, database_url, dimse_settings, services
 from vesalius.model.entities import Peer
 from vesalius.model.errors import SettingsError
