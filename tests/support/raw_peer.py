@@ -320,6 +320,13 @@ class RawScu(Stream):
             self.close()
 
 
+def studies_at(port: int) -> list[str]:
+    """The Study Instance UIDs of everything that an archive keeps."""
+    with RawScu.associate(port, [(raw.STUDY_FIND, [raw.IMPLICIT])]) as scu:
+        answers = scu.find({LEVEL: "STUDY", 0x0020000D: ""})
+    return [raw.parse_elements(one.dataset)[0x0020000D].decode().rstrip("\0 ") for one in answers[:-1]]
+
+
 def accepted_contexts(body: bytes) -> Iterator[tuple[int, int, str]]:
     """(id, result, transfer syntax) from the body of an A-ASSOCIATE-AC."""
     for kind, value in _items(body[68:]):

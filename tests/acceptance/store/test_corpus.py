@@ -26,6 +26,7 @@ from tests.support.raw_peer import (
     RawScu,
     Receiver,
     extended_negotiation,
+    studies_at,
 )
 from tests.support.server import Server, running_server, vesalius
 
@@ -124,9 +125,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
                 if answer.status == 0:
                     loaded.sent[item.sop_instance] = item
                     loaded.names[item.sop_instance] = item.name
-        with RawScu.associate(server.dimse_port, [("1.2.840.10008.5.1.4.1.2.2.1", [IMPLICIT])]) as scu:
-            found = scu.find({LEVEL: "STUDY", 0x0020000D: ""})[:-1]
-        loaded.studies = [parse_elements(one.dataset)[0x0020000D].decode().rstrip("\0 ") for one in found]
+        loaded.studies = studies_at(server.dimse_port)
         yield loaded
 
 
