@@ -22,6 +22,7 @@ from vesalius.app import metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners
 from vesalius.app.wiring import Archive, packs_folder
+from vesalius.backends.packs_volume import PackSettings, has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
 from vesalius.web.site import Facts, Place
@@ -97,14 +98,16 @@ class ArchiveSite:
 
     def _volume_problems(self) -> list[str]:
         try:
-            free = shutil.disk_usage(self._packs).free
+            found = os.statvfs(self._packs)
         except OSError as error:
             return [f"volume: {error.strerror}"]
-        if not os.access(self._packs, os.W_OK) or os.statvfs(self._packs).f_flag & os.ST_RDONLY:
+        if not os.access(self._packs, os.W_OK) or found.f_flag & os.ST_RDONLY:
             return ["volume: not writable"]
-        watermark = self._archive.settings.store.watermark
-        if free < watermark:
-            return [f"volume: {free >> 20} MiB free, under store.watermark ({watermark >> 20} MiB)"]
+        # The store's own rule, so that readiness and answers never contradict each other.
+        if room_above(found, self._archive.settings.store.watermark) <= 0:
+            return [f"volume: {found.f_bavail * found.f_frsize >> 20} MiB free, under its watermark (store.watermark)"]
+        if not has_inodes(found, PackSettings().least_inodes):
+            return [f"volume: {found.f_favail} inodes free"]
         return []
 
     def metrics(self) -> bytes:

@@ -55,6 +55,16 @@ class PackSettings:
     read_files: int = 64  # packs kept open for reading
 
 
+def room_above(found: os.statvfs_result, watermark: int) -> int:
+    """Bytes that may be allocated above the watermark; a small volume (a test, a pen drive) keeps a twentieth free."""
+    return found.f_bavail * found.f_frsize - min(watermark, found.f_blocks * found.f_frsize // 20)
+
+
+def has_inodes(found: os.statvfs_result, least: int) -> bool:
+    """Whether files may still be made. Some file systems have no fixed number of inodes and report none at all."""
+    return not found.f_files or found.f_favail >= min(least, found.f_files // 20)
+
+
 class Volume:
     """One folder of packs. Thread-safe."""
 
@@ -107,13 +117,8 @@ class Volume:
                     found = os.statvfs(self.root)
                 except OSError as error:
                     raise self.refusal(error, "statvfs") from error
-                # A small volume (a test, a pen drive) keeps a twentieth free.
-                watermark = min(self._settings.watermark, found.f_blocks * found.f_frsize // 20)
-                self._room = found.f_bavail * found.f_frsize - watermark
-                # Some file systems have no fixed number of inodes and report none at all.
-                self._inodes_left = not found.f_files or found.f_favail >= min(
-                    self._settings.least_inodes, found.f_files // 20
-                )
+                self._room = room_above(found, self._settings.watermark)
+                self._inodes_left = has_inodes(found, self._settings.least_inodes)
                 self._looked = now
         return self._room
 
