@@ -54,6 +54,15 @@ class LimitSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             gt=0,
         ),
     ] = 10.0
+    response: Annotated[
+        float,
+        setting(
+            "Time that a peer may take to answer an operation of this archive (a C-STORE of a C-MOVE, a C-FIND).",
+            why="Two minutes: a receiver may write a large object to a slow disk; one that hangs fails what is left.",
+            unit="seconds",
+            gt=0,
+        ),
+    ] = 120.0
     max_pdu: Annotated[
         int,
         setting(

@@ -183,6 +183,7 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         idle=limits.idle,
         network=limits.network,
         connect=limits.connect,
+        response=limits.response,
         max_pdu=limits.max_pdu,
         sub_operations=limits.sub_operations,
         move_pipelines=limits.move_pipelines,
