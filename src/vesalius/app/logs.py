@@ -7,13 +7,14 @@ separator characters before it is written: a line is always one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -21,6 +22,24 @@ LONGEST = 1000
 # Control characters, line and paragraph separators, and the marks that reorder text on a terminal.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _Lossy:
+    """A stream behind which a disk may be full or a pipe closed: that costs a line, never a request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As of a text file. Never raises."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As of a text file. Never raises."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def clean(value: Any) -> Any:
@@ -50,6 +69,7 @@ def _as_json(value: Any, **_options: Any) -> str:
 
 def configure(level: str = "info", form: str = "auto") -> None:
     """Set up structlog for this process and those it forks. `form` is "json", "text" or "auto"."""
+    stream = cast(TextIO, _Lossy(sys.stderr))
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -72,9 +92,9 @@ def configure(level: str = "info", form: str = "auto") -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
     # Libraries that use the standard library's logging: only their warnings, and in one line each.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s", force=True)
     logging.getLogger("_granian").setLevel(logging.ERROR)

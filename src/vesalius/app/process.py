@@ -27,6 +27,13 @@ def name_process(name: str) -> None:
     ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
+def _flush() -> None:
+    """What was printed goes out before or with the process, if it can: the disk behind it may be full."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
 def fork_child(name: str, main: Callable[[Callable[[], None]], int], *, close: Iterable[int] = ()) -> tuple[int, int]:
     """Start `main(ready)` in a child process; gives its pid and a pipe that reads one byte once it calls `ready`.
 
@@ -35,8 +42,7 @@ def fork_child(name: str, main: Callable[[Callable[[], None]], int], *, close: I
     """
     parent = os.getpid()
     read_end, write_end = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     pid = os.fork()
     if pid:
         os.close(write_end)
@@ -62,9 +68,9 @@ def fork_child(name: str, main: Callable[[Callable[[], None]], int], *, close: I
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(code)
     return 0, 0  # pragma: no cover  (never reached: the child has exited)

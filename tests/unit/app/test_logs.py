@@ -62,3 +62,15 @@ def test_json_lines_are_one_object_each() -> None:
 def test_text_lines_cannot_be_steered() -> None:
     first = run("text", "".join(HOSTILE)).splitlines()[0]
     assert "event" in first and "\x1b[2J" not in first and "\u202e" not in first
+
+
+def test_a_log_that_cannot_be_written_disturbs_nobody() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM + "\nprint('went on', flush=True)", "json", "text"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "went on\n"
