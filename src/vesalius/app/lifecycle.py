@@ -17,16 +17,13 @@ SIGINT: no new associations (RJ 2/3/1), running ones have `server.grace` seconds
 
 from __future__ import annotations
 
-import fcntl
 import gc
-import json
 import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -37,9 +34,9 @@ from vesalius import __version__
 from vesalius.app import metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners, check, reserve, web_worker_count, worker_count
+from vesalius.app.datadir import STATE, Running, make_folders, take_lock, write_state
 from vesalius.app.process import fork_child, name_process
 from vesalius.app.settings import Settings
-from vesalius.model.errors import SettingsError
 
 log = structlog.get_logger()
 
@@ -48,18 +45,6 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 15.0
 START_TIMEOUT = 60.0
 SAME_REQUEST = 0.3  # two signals closer than this are one request
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What is known once everything listens; also written to `DATA/run/serve.json`."""
-
-    pid: int
-    listeners: Listeners
-    ae_title: str
-    data: str
-    workers: int
-    seconds: float  # from the start to ready
 
 
 @dataclass(slots=True)
@@ -96,11 +81,12 @@ class Supervisor:
         began = time.monotonic()
         wanted = check(self.settings)
         data = Path(self.settings.data)
-        run = _make_folders(data)
-        lock = _lock(run)
+        run = make_folders(data)
+        lock = take_lock(run)
+        counters: Path | None = None
         try:
             listeners = self._reserve(wanted)
-            metrics.prepare(run / "metrics")
+            counters = metrics.prepare(run)
             _preload()
             count = worker_count(self.settings)
             web = web_worker_count(self.settings)
@@ -118,7 +104,7 @@ class Supervisor:
             running = Running(
                 os.getpid(), listeners, self.settings.server.ae_title, str(data), count, time.monotonic() - began
             )
-            _write_state(run, running)
+            write_state(run, running)
             log.info(
                 "ready", ae_title=running.ae_title, workers=count, seconds=round(running.seconds, 3),
                 dimse=[f"{one.host}:{one.port}{' tls' if one.tls else ''}" for one in listeners.dimse],
@@ -131,7 +117,8 @@ class Supervisor:
             self._kill_all()
             for held in self._held:
                 held.close()
-            (run / "serve.json").unlink(missing_ok=True)
+            (run / STATE).unlink(missing_ok=True)
+            metrics.remove(counters)
             os.close(lock)
 
     def _reserve(self, wanted: Listeners) -> Listeners:
@@ -332,47 +319,6 @@ def serve(settings: Settings, announce: Callable[[Running], None]) -> int:
     return Supervisor(settings, announce).run()
 
 
-def _make_folders(data: Path) -> Path:
-    """The data directory and its `run` folder, readable by their owner alone."""
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o750)
-        run = data / "run"
-        run.mkdir(exist_ok=True, mode=0o750)
-    except OSError as error:
-        raise SettingsError(f"data: cannot make {error.filename}: {error.strerror}") from None
-    return run
-
-
-def _lock(run: Path, patience: float = 5.0) -> int:
-    """One service on one data directory. Waits a moment for one that is being killed."""
-    descriptor = os.open(run / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    end = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < end:
-                time.sleep(0.05)
-                continue
-            os.close(descriptor)
-            raise SettingsError(
-                f"data: {run.parent} is already served by another process",
-                hint="Stop that one, or choose another --data.",
-            ) from None
-        else:
-            return descriptor
-
-
-@contextmanager
-def service_lock(data: Path) -> Iterator[None]:
-    """Hold the place of the service: for work that must have the archive to itself. Raises `SettingsError`."""
-    descriptor = _lock(_make_folders(data), patience=0.0)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _preload() -> None:
     """Import what the children need, once; then keep the collector's hands off it so that pages stay shared."""
     from vesalius.app import workers
@@ -380,23 +326,6 @@ def _preload() -> None:
     workers.preload()
     gc.collect()
     gc.freeze()
-
-
-def _write_state(run: Path, running: Running) -> None:
-    state = {
-        "pid": running.pid,
-        "ae_title": running.ae_title,
-        "workers": running.workers,
-        "dimse": [{"host": one.host, "port": one.port, "tls": one.tls} for one in running.listeners.dimse],
-        "http": {
-            "host": running.listeners.http.host,
-            "port": running.listeners.http.port,
-            "tls": running.listeners.http.tls,
-        },
-    }
-    fresh = run / "serve.json.new"
-    fresh.write_text(json.dumps(state) + "\n")
-    fresh.replace(run / "serve.json")
 
 
 def _how(code: int) -> str:

@@ -1,17 +1,20 @@
 """Counters of all processes, in the Prometheus text form.
 
-Every worker counts into small mapped files under `DATA/run/metrics` (prometheus-client's multi-process mode) and
-the web process adds them up, so one scrape sees the whole service and a restarted worker loses nothing. The
-environment variable that switches that mode on must be set before the library is imported: `prepare` does it,
-and this module imports the library nowhere else than inside its functions.
+Every worker counts into small mapped files (prometheus-client's multi-process mode) and the web process adds them
+up, so one scrape sees the whole service and a restarted worker loses nothing. The files are in memory (`/dev/shm`),
+not in the data directory: a mapped file on a full disk kills who writes to it, and counting must never cost an
+association. The environment variable that switches that mode on must be set before the library is imported:
+`prepare` does it, and this module imports the library nowhere else than inside its functions.
 
 Labels are closed sets (services, verdicts, status codes): nothing that a peer sends becomes a label.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,14 +28,45 @@ if TYPE_CHECKING:
     from vesalius.ports.index import Index
 
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
+LINK = "metrics"
+PREFIX = "vesalius-metrics-"
+FILE_SIZE = 128 << 10  # several times what the counters of one process need
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 
 
-def prepare(folder: Path) -> None:
-    """An empty folder for this run's counters; call before the first fork."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def prepare(run: Path) -> Path:
+    """An empty folder for this run's counters; call before the first fork.
+
+    `DATA/run/metrics` is a link to it, by which the next run removes what a killed one has left.
+    """
+    link = run / LINK
+    if link.is_symlink():
+        left = link.readlink()
+        if left.name.startswith(PREFIX):
+            shutil.rmtree(left, ignore_errors=True)
+        link.unlink()
+    memory = Path("/dev/shm")  # noqa: S108  (mkdtemp makes a private folder in it)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=memory if os.access(memory, os.W_OK) else None))
     os.environ[ENVIRONMENT] = str(folder)
+    with contextlib.suppress(OSError):  # a full disk: the folder will be left behind if this run is killed
+        link.symlink_to(folder)
+    return folder
+
+
+def remove(folder: Path | None) -> None:
+    """The run is over."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reserve(folder: str) -> None:
+    """Space for this process's counters, so that writing to their mapped files cannot fail."""
+    for kind in ("counter", "histogram", "gauge_livesum"):
+        descriptor = os.open(Path(folder) / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, FILE_SIZE)
+        finally:
+            os.close(descriptor)
 
 
 def forget_process(pid: int) -> None:
@@ -48,6 +82,8 @@ class Metrics(DimseObserver):
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+        with contextlib.suppress(OSError):
+            _reserve(os.environ[ENVIRONMENT])
         registry = CollectorRegistry()
         self._associations = Counter(
             "vesalius_associations", "Associations by outcome.", ["outcome"], registry=registry

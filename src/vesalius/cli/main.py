@@ -100,9 +100,12 @@ def main() -> None:
         if error.hint:
             print(f"  {clean(error.hint)}", file=sys.stderr)
         sys.exit(exit_codes.exit_code(error))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output has gone (`| head`): nothing is wrong, and there is nobody to tell.
+            sys.stderr.close()
+            sys.exit(exit_codes.OK)
+        print(f"vesalius: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(exit_codes.FAILED)
     except KeyboardInterrupt:
         sys.exit(exit_codes.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is wrong, and there is nobody to tell.
-        sys.stderr.close()
-        sys.exit(exit_codes.OK)

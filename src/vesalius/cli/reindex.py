@@ -22,7 +22,7 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
     """
     from pathlib import Path
 
-    from vesalius.app.lifecycle import service_lock
+    from vesalius.app.datadir import service_lock
     from vesalius.archive.reindex import ReindexReport
     from vesalius.archive.reindex import reindex as again
     from vesalius.cli import exit_codes, output

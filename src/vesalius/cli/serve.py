@@ -11,7 +11,7 @@ import typer
 from vesalius.cli import options
 
 if TYPE_CHECKING:
-    from vesalius.app.lifecycle import Running
+    from vesalius.app.datadir import Running
 
 
 def serve(

@@ -11,7 +11,7 @@ import os, sys
 from pathlib import Path
 from vesalius.app import metrics
 from vesalius.model.entities import Claim, Provenance, Receipt, Verdict
-metrics.prepare(Path(sys.argv[1]))
+folder = metrics.prepare(Path(sys.argv[1]))
 
 def work():
     one = metrics.Metrics()
@@ -43,13 +43,16 @@ assert timed.ingest([]) == [] and timed.totals() == 5 and timed.read_only == "ol
 index.read_only = "new"
 assert timed.read_only == "new"
 sys.stdout.write(metrics.render([("vesalius_free", "Free.", [({"place": 'a"b'}, 7.0)])]).decode())
+for path in folder.iterdir():
+    assert path.stat().st_size == metrics.FILE_SIZE, "reserved ahead, and enough"
+metrics.remove(metrics.prepare(Path(sys.argv[1])))
+assert not folder.exists(), "what an earlier run left is removed"
 """
 
 
 def test_counters_add_up_over_processes_and_outlive_them(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "metrics")], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert not (tmp_path / "metrics").exists(), "the link is left, the folder is not"
     lines = done.stdout.splitlines()
     assert 'vesalius_instances_total{verdict="stored"} 2.0' in lines
     assert 'vesalius_instances_total{verdict="refused"} 2.0' in lines
