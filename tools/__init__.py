@@ -1,0 +1,1 @@
+"""Scripts of the repository: they write generated pages and tables."""
