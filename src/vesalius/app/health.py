@@ -21,7 +21,7 @@ from vesalius import __version__
 from vesalius.app import metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners
-from vesalius.app.wiring import Archive, packs_folder
+from vesalius.app.wiring import Archive, index_folder, packs_folder
 from vesalius.backends.packs_volume import PackSettings, has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
@@ -31,6 +31,8 @@ T = TypeVar("T")
 Rows = Sequence[tuple[dict[str, str], float]]
 
 PING_TIMEOUT = 2.0
+# Free space that an embedded index should find on its volume: its log alone takes up to this.
+INDEX_ROOM = 64 << 20
 READY_AGE = 0.5
 COUNTS_AGE = 10.0
 SHUTTING_DOWN = "shutting down"
@@ -94,7 +96,21 @@ class ArchiveSite:
         except VesaliusError as error:
             found.append(f"index: {error.message}")
         found += self._volume_problems()
+        found += self._index_volume_problems()
         return found
+
+    def _index_volume_problems(self) -> list[str]:
+        """A question is answered on a full disk, too: only room tells whether the next instance can be indexed."""
+        folder = index_folder(self._archive.settings)
+        if folder is None:
+            return []
+        try:
+            found = os.statvfs(folder)
+        except OSError as error:
+            return [f"index: {error.strerror}"]
+        if room_above(found, INDEX_ROOM) <= 0:
+            return [f"index: {found.f_bavail * found.f_frsize >> 20} MiB free on the volume of the database"]
+        return []
 
     def _volume_problems(self) -> list[str]:
         try:
