@@ -390,7 +390,9 @@ class Manners:
 class Receiver:
     """A storage SCP on a free port of loopback (or `host`), each association in a thread."""
 
-    def __init__(self, aet: str = "KEEPER", manners: Manners | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, aet: str = "KEEPER", manners: Manners | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.aet = aet
         self.manners = manners or Manners()
         self.kept: list[Kept] = []
@@ -399,7 +401,7 @@ class Receiver:
         self.most_open = 0
         self._lock = threading.Lock()
         self._streams: list[Stream] = []
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -413,6 +415,8 @@ class Receiver:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for stream in list(self._streams):
+            with contextlib.suppress(OSError):
+                stream.sock.shutdown(socket.SHUT_RDWR)
             stream.close()
 
     def _listen(self) -> None:
