@@ -68,7 +68,8 @@ class RetrieveReport:
 
 
 def run(work: Coroutine[object, object, T]) -> T:
-    """Run to the end; time-outs and broken associations become `PeerUnreachable`."""
+    """Run to the end; time-outs, broken associations and refusals become `PeerUnreachable`."""
+    from vesalius.dimse.errors import OperationFailed
     from vesalius.dimse.link import ConnectionGone
 
     try:
@@ -77,6 +78,8 @@ def run(work: Coroutine[object, object, T]) -> T:
         raise PeerUnreachable("the peer did not answer in time") from None
     except ConnectionGone as error:
         raise PeerUnreachable(f"the association broke: {error}") from None
+    except OperationFailed as error:
+        raise PeerUnreachable(error.message, hint=error.hint) from None
 
 
 @asynccontextmanager
