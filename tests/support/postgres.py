@@ -55,17 +55,30 @@ class PostgresServer:
         self._ctl("stop", "-m", mode)
 
     def start(self) -> None:
+        if not self._postmasters():
+            # After `kill` a dead postmaster may still be somebody's zombie, which PostgreSQL takes for a living one.
+            for lock in (self._data / "postmaster.pid", self.home / f".s.PGSQL.{self.port}.lock"):
+                lock.unlink(missing_ok=True)
         self._ctl("start")
 
     def kill(self) -> None:
         """SIGKILL to all of its processes, as when the power goes."""
-        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *map(int, children)):
+        pids = [pid for one in self._postmasters() for pid in (one, *_children(one))]
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while any(Path(f"/proc/{pid}/exe").exists() for pid in (postmaster, *children)):
+        while any(_is_running(pid) for pid in pids):
             time.sleep(0.02)
+
+    def _postmasters(self) -> list[int]:
+        """By their command lines: postmaster.pid may be on a disk that is gone."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = place.read_bytes().split(b"\0")
+                if words[0].endswith(b"postgres") and str(self._data).encode() in words:
+                    found.append(int(place.parent.name))
+        return found
 
     def _ctl(self, action: str, *more: str) -> None:
         command = [self.programs / "pg_ctl", action, "-D", self._data, "-w", "-t", _START_TIMEOUT_S, "-s", *more]
@@ -121,6 +134,20 @@ def postgres() -> Iterator[PostgresServer]:
     server = start_server()
     yield server
     stop_server(server)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _owner() -> tuple[str, str]:

@@ -67,6 +67,11 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait(10)
+        end = time.monotonic() + 30
+        while left := list(_running_in(self.process.pid)):
+            if time.monotonic() > end:
+                raise AssertionError(f"processes {left} do not die")
+            time.sleep(0.01)
 
     def stop(self, timeout: float = 20) -> int:
         """SIGTERM, then wait for the end; gives the exit code."""
@@ -78,6 +83,17 @@ class Server:
                 self.kill()
                 raise AssertionError(f"serve did not end after SIGTERM:\n{self.log_text()[-4000:]}") from None
         return int(self.process.returncode)
+
+
+def _running_in(group: int) -> Iterator[int]:
+    """Processes of a group that still run; zombies, which somebody has yet to bury, do not."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = place.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(pgrp) == group and state not in "ZX":
+            yield int(place.parent.name)
 
 
 def vesalius(
@@ -110,11 +126,12 @@ def start_server(
     prefix: Sequence[str] = (),
     env: dict[str, str] | None = None,
     ready: bool = True,
+    log: Path | None = None,
 ) -> Server:
     """Start `vesalius serve` in its own process group and wait until it is ready."""
     data.mkdir(parents=True, exist_ok=True)
     dimse_port, http_port = free_port(), free_port()
-    log = data.parent / f"{data.name}.log"
+    log = log or data.parent / f"{data.name}.log"
     arguments = [
         *("serve", "--data", str(data), "--host", "127.0.0.1", "--dimse-port", str(dimse_port)),
         *("--http-port", str(http_port), "--ae-title", AET, *(["--workers", str(workers)] if workers else []), *extra),
