@@ -26,6 +26,7 @@ from vesalius.backends.rows import patient_identity
 from vesalius.model.entities import (
     Arrival,
     CopyInfo,
+    Event,
     Level,
     Member,
     PackInfo,
@@ -45,6 +46,7 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._last_event = 0
         self._peers: dict[str, Peer] = {}
         self._forget()
 
@@ -58,6 +60,7 @@ class MemoryIndex:
         self._copies: dict[tuple[str, str], CopyInfo] = {}
         self._damaged: set[tuple[str, int, str]] = set()
         self._notes: list[dict[str, str]] = []
+        self._events: list[Event] = []
 
     def known(self, sop_instances: Sequence[str]) -> dict[str, tuple[str, str]]:
         """See `Index.known`."""
@@ -89,6 +92,7 @@ class MemoryIndex:
         entity = self._place(arrival) if not same else same[0].entity
         kept = Kept(arrival, entity, state)
         self._kept.append(kept)
+        self._announce("stored" if state == "current" else state, arrival)
         if not same:
             self._current[arrival.sop_instance] = kept
             entity.below[arrival.sop_instance] = Entity(Level.IMAGE, dict(record.instance), entity)
@@ -104,6 +108,7 @@ class MemoryIndex:
         self._damaged.discard((kept.arrival.member.pack, kept.arrival.member.offset, ""))
         kept.arrival = replace(kept.arrival, member=arrival.member)
         self._remember_note("healed", 0x00080018, "the same content again, in place of a damaged copy", arrival)
+        self._announce("stored", arrival)
         return Verdict.STORED
 
     def _place(self, arrival: Arrival) -> Entity:
@@ -187,6 +192,20 @@ class MemoryIndex:
             }
         )
 
+    def _announce(self, kind: str, arrival: Arrival) -> None:
+        self._last_event += 1
+        self._events.append(
+            Event(
+                id=self._last_event,
+                kind=kind,
+                study=str(arrival.record.study["study_instance_uid"]),
+                series=str(arrival.record.series["series_instance_uid"]),
+                sop_instance=arrival.sop_instance,
+                at=arrival.provenance.received_at,
+                sender=arrival.provenance.calling_aet,
+            )
+        )
+
     def find(self, query: Query) -> Iterator[list[Match]]:
         """See `Index.find`."""
         with self._lock:
@@ -244,6 +263,23 @@ class MemoryIndex:
         chosen.sort(key=order)
         for kept in chosen:
             yield stored(kept)
+
+    def versions(self, study: str, series: str | None = None) -> dict[str, str]:
+        """See `Index.versions`."""
+        found: dict[str, list[str]] = {}
+        for one in self.select(Level.SERIES, studies=(study,), series=(series,) if series else ()):
+            found.setdefault(one.series, []).append(f"{one.member.pack}@{one.member.offset}")
+        return {uid: " ".join(places) for uid, places in found.items()}
+
+    def events(self, since: int, limit: int = 1000) -> list[Event]:
+        """See `Index.events`."""
+        with self._lock:
+            return [event for event in self._events if event.id > since][:limit]
+
+    def last_event(self) -> int:
+        """See `Index.last_event`."""
+        with self._lock:
+            return self._events[-1].id if self._events else 0
 
     def members(self, pack: str | None = None) -> Iterator[tuple[StoredInstance, str]]:
         """See `Index.members`."""

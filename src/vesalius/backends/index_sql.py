@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vesalius.backends import index_sql_select, peers_sql, query_sql, schema
+from vesalius.backends import index_sql_select, outbox_sql, peers_sql, query_sql, schema
 from vesalius.backends.database import Database, Transaction, upsert
 from vesalius.backends.index_sql_above import Merged, SeriesKey
 from vesalius.backends.index_sql_ingest import Batch, LostRace
@@ -26,6 +26,7 @@ from vesalius.model.attributes import FINGERPRINT
 from vesalius.model.entities import (
     Arrival,
     CopyInfo,
+    Event,
     Level,
     Member,
     PackInfo,
@@ -123,6 +124,18 @@ class SqlIndex:
     ) -> Iterator[StoredInstance]:
         """See `Index.select`. Without any key: everything."""
         return index_sql_select.select(self._database, patient_id, studies, series, instances)
+
+    def versions(self, study: str, series: str | None = None) -> dict[str, str]:
+        """See `Index.versions`."""
+        return index_sql_select.versions(self._database, study, series)
+
+    def events(self, since: int, limit: int = 1000) -> list[Event]:
+        """See `Index.events`."""
+        return outbox_sql.events(self._database, since, limit)
+
+    def last_event(self) -> int:
+        """See `Index.last_event`."""
+        return outbox_sql.last_event(self._database)
 
     def members(self, pack: str | None = None) -> Iterator[tuple[StoredInstance, str]]:
         """See `Index.members`; the state is "current", "conflict" or "damaged"."""

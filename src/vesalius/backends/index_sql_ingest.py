@@ -27,6 +27,7 @@ from typing import Any
 from vesalius.backends import schema
 from vesalius.backends.database import Row, Transaction
 from vesalius.backends.index_sql_above import INSERT_NESTED, Above, Merged, SeriesKey, series_key
+from vesalius.backends.outbox_sql import announce
 from vesalius.backends.rows import INSTANCE_COLUMNS, PLACE_COLUMNS, instance_row, place_row
 from vesalius.model.entities import Arrival, Level, Note, Verdict
 
@@ -42,7 +43,6 @@ _COUNT_PACK = (
 )
 _HEAL = f"UPDATE instance SET damaged = 0, {', '.join(f'{name} = ?' for name in PLACE_COLUMNS)} WHERE id = ?"  # noqa: S608
 _HEALED = "DELETE FROM damaged WHERE pack = (SELECT name FROM pack WHERE id = ?) AND file_offset = ?"
-_OUTBOX = "INSERT INTO outbox (kind, study, series, sop_instance, at, sender) VALUES (?, ?, ?, ?, ?, ?)"
 _NOTE = "INSERT INTO note (at, code, tag, text, study, series, sop_instance, sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 _SOP_UID = 0x00080018
@@ -99,8 +99,7 @@ class Batch:
         self._write_packs()
         if self._notes:
             self._tx.many(_NOTE, self._notes)
-        if self._outbox:
-            self._tx.many(_OUTBOX, self._outbox)
+        announce(self._tx, self._outbox)
         return verdicts
 
     # -- instances

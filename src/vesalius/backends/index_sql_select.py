@@ -50,6 +50,23 @@ _MEMBERS = (
     f"SELECT {', '.join(STORED_COLUMNS)}, instance.rank, instance.damaged FROM {_JOINED} "  # noqa: S608
     "instance.pack_ref = ? AND instance.file_offset > ? ORDER BY instance.file_offset LIMIT ?"
 )
+# Bytes lie in one place for ever, so the places of a set of instances tell one set from every other.
+_VERSIONS = (
+    "SELECT series.series_instance_uid, COUNT(*), MAX(instance.id), SUM(instance.pack_ref), SUM(instance.file_offset), "
+    "SUM(instance.dataset_length) FROM study CROSS JOIN series CROSS JOIN instance "
+    "WHERE series.study_ref = study.id AND instance.series_ref = series.id AND instance.rank = 0 "
+    "AND study.study_instance_uid = ?"
+)
+
+
+def versions(database: Database, study: str, series: str | None) -> dict[str, str]:
+    """A text for each series that changes with its current instances (`Index.versions`)."""
+    sql, params = _VERSIONS, [study]
+    if series is not None:
+        sql += " AND series.series_instance_uid = ?"
+        params.append(series)
+    rows = _rows(database, f"{sql} GROUP BY series.series_instance_uid", params)
+    return {row[0]: "-".join(f"{int(number):x}" for number in row[1:]) for row in rows}
 
 
 def select(

@@ -139,6 +139,7 @@ class Receipt:
     sop_instance: str
     study: str
     notes: tuple[Note, ...] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,19 @@ class StoredInstance:
     transfer_syntax: str
     member: Member
     pixels: PixelLayout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that became of the archive: a row of the change feed."""
+
+    id: int  # grows; a reader remembers the last one it saw
+    kind: str  # "stored" | "conflict" | "deleted" | "restored"
+    study: str
+    series: str
+    sop_instance: str
+    at: str  # UTC, ISO 8601
+    sender: str
 
 
 RIGHTS = ("store", "query", "retrieve", "commit", "worklist")

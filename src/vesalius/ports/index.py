@@ -8,6 +8,7 @@ from typing import Protocol
 from vesalius.model.entities import (
     Arrival,
     CopyInfo,
+    Event,
     Level,
     Member,
     PackInfo,
@@ -52,6 +53,21 @@ class Index(Protocol):
         instances: Sequence[str] = (),
     ) -> Iterator[StoredInstance]:
         """Current instances under the given unique keys, in order of study, series, instance number."""
+        ...
+
+    def versions(self, study: str, series: str | None = None) -> dict[str, str]:
+        """Series Instance UID -> a text that changes whenever the current instances of the series do.
+
+        Of every series of a study, or of one; cheap enough to ask on each request. Unknown: empty.
+        """
+        ...
+
+    def events(self, since: int, limit: int = 1000) -> list[Event]:
+        """What became of the archive after the event `since` (0: from the beginning), oldest first."""
+        ...
+
+    def last_event(self) -> int:
+        """The id of the newest event; 0 where there is none."""
         ...
 
     def members(self, pack: str | None = None) -> Iterator[tuple[StoredInstance, str]]:
