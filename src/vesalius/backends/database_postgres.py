@@ -43,7 +43,9 @@ ATTEMPTS = 4
 _BROKEN = ("08", "57P01", "57P02", "57P03")
 _AGAIN = ("40001", "40P01")
 
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError)
+# A server that dies between two messages leaves the driver's own state machine astray (InternalClientError).
+_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+_FAILURES = (asyncpg.PostgresError, *_LOST)
 # What the driver raises about a value rather than about the database.
 _BAD_VALUES = (asyncpg.exceptions.DataError, asyncpg.exceptions.ProgramLimitExceededError, asyncpg.DataError)
 
@@ -208,7 +210,7 @@ def _state(error: BaseException) -> str:
 
 
 def _is_closed(error: BaseException) -> bool:
-    return isinstance(_origin(error), (asyncpg.InterfaceError, ConnectionError))
+    return isinstance(_origin(error), (*_LOST, ConnectionError))
 
 
 class PostgresTransaction:
