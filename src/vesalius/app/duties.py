@@ -21,6 +21,7 @@ from vesalius.model.errors import VesaliusError
 
 log = structlog.get_logger()
 
+NOTICE_INTERVAL = 0.5
 SEAL_INTERVAL = 5.0
 ORPHANS_INTERVAL = 300.0
 OPTIMISE_INTERVAL = 900.0
@@ -91,12 +92,12 @@ class WorkerDuties:
         self._thread.join(5.0)
 
     def _run(self) -> None:
-        seal = Duty("seal", 0.0, self._seal)
-        while not self._stop.wait(SEAL_INTERVAL):
+        seal = Duty("seal", SEAL_INTERVAL, self._seal, due=time.monotonic() + SEAL_INTERVAL)
+        while not self._stop.wait(NOTICE_INTERVAL):
+            self._board.set_read_only(self._row, bool(getattr(self._archive.blobs, "read_only", False)))
             seal.run(time.monotonic())
 
     def _seal(self) -> None:
-        self._board.set_read_only(self._row, bool(getattr(self._archive.blobs, "read_only", False)))
         for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)
             log.info("pack-sealed", pack=pack.name, members=pack.members, bytes=pack.size)
