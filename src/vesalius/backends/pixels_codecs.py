@@ -1,131 +1,39 @@
-"""Transcoding in worker processes that may die without harm.
+"""Pixels turned in worker processes that may die without harm.
 
 Theory. A decoder is the largest piece of C code that a stranger's bytes can reach, and the only heavy import of the
 archive. So neither lives in a server process: a small pool of workers (`backends/pixels_worker.py`) is started when the
 first pixels must be turned, each with a cap on memory and on CPU time, and ended after a while without work. A worker
-that crashes, hangs or grows costs one instance its transcoding (`CannotTranscode`) and nothing else.
+that crashes, hangs or grows costs one request its pixels (`CannotTranscode`) and nothing else.
 
 Choice. The stored transfer syntax is preferred by retrieval itself. Otherwise the first of the following that the
 receiver accepts: Explicit VR Little Endian, Implicit VR Little Endian, Deflated Explicit VR Little Endian, Explicit VR
 Big Endian (whatever can be decoded can be written so), then, for receivers that take only compressed images, the
-lossless JPEG-LS, JPEG 2000, JPEG Lossless SV1, RLE. Nothing is ever compressed with loss.
+lossless JPEG-LS, JPEG 2000, JPEG Lossless SV1, HTJ2K, RLE. Nothing is ever compressed with loss unless exactly
+that is asked for.
+
+Memory. Who scrolls or changes the window asks for the same frames again: a worker keeps the last ones it has decoded,
+up to a bound, and a request goes to the worker that has its frame where that one is free.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
-from vesalius.backends.pixels_syntaxes import DECODABLE, PREFERENCE
+from vesalius.backends.pixels_messages import FrameWork, Operation, Transcoding
+from vesalius.backends.pixels_process import CodecLimits, PixelProcess
+from vesalius.backends.pixels_syntaxes import DECODABLE, ENCODABLE, PREFERENCE
 from vesalius.model.errors import CannotTranscode, OutOfResources
+from vesalius.model.rendering import RenderRequest
+from vesalius.ports.pixels import FrameSource, PresentationSource
+
+__all__ = ["CodecLimits", "PixelCodecs"]
 
 log = structlog.get_logger()
-
-REQUEST = struct.Struct("<HHQ")  # lengths of stored UID, wanted UID, data set
-REPLY = struct.Struct("<BQ")  # 0 data set, 1 message; its length
-
-
-@dataclass(frozen=True, slots=True)
-class CodecLimits:
-    """What one worker may use. Every figure is a setting."""
-
-    workers: int = 0  # at most this many at once; 0: one per processor
-    memory: int = 4 << 30  # bytes of address space of one worker
-    cpu_seconds: int = 120  # per instance
-    seconds: float = 180.0  # per instance, waiting for the disk and other processes included
-    decoded_bytes: int = 1 << 30  # largest uncompressed data set
-    idle_seconds: float = 30.0  # a worker without work ends after this
-
-
-class _Worker:
-    """One worker process, used by one thread at a time."""
-
-    def __init__(self, limits: CodecLimits) -> None:
-        environment = {
-            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "VIRTUAL_ENV") if name in os.environ
-        }
-        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-        self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "vesalius.backends.pixels_worker",
-                str(limits.memory),
-                str(limits.cpu_seconds),
-                str(limits.decoded_bytes),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            bufsize=0,
-        )
-        self._seconds = limits.seconds
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(self, dataset: bytes, stored: str, wanted: str) -> bytes:
-        """One data set there and back. Raises `CannotTranscode`; then `alive` tells whether it can go on."""
-        timer = threading.Timer(self._seconds, self._process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            names = stored.encode("ascii", "replace"), wanted.encode("ascii", "replace")
-            self._send(REQUEST.pack(len(names[0]), len(names[1]), len(dataset)) + names[0] + names[1])
-            self._send(dataset)
-            status, length = REPLY.unpack(self._receive(REPLY.size))
-            answer = self._receive(length)
-        except (OSError, EOFError) as error:
-            self.end()
-            raise CannotTranscode(
-                f"the decoder died or ran out of its limits (exit status {self._process.returncode})",
-                hint="the stored bytes are unharmed; have the receiver accept the stored transfer syntax",
-            ) from error
-        finally:
-            timer.cancel()
-        if status:
-            raise CannotTranscode(answer.decode("utf-8", "replace"))
-        return answer
-
-    def end(self) -> None:
-        """Kill it and collect what is left."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue
-
-    def _send(self, data: bytes) -> None:
-        pipe = self._process.stdin
-        view = memoryview(data)
-        while pipe is not None and len(view):
-            view = view[os.write(pipe.fileno(), view[: 1 << 20]) :]
-
-    def _receive(self, length: int) -> bytes:
-        pipe = self._process.stdout
-        if pipe is None:
-            raise EOFError
-        parts = []
-        while length:
-            part = os.read(pipe.fileno(), min(length, 1 << 20))
-            if not part:
-                raise EOFError
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
 
 
 class PixelCodecs:
@@ -134,7 +42,7 @@ class PixelCodecs:
     def __init__(self, limits: CodecLimits | None = None) -> None:
         self._limits = limits or CodecLimits()
         self._slots = threading.BoundedSemaphore(self._limits.workers or os.cpu_count() or 1)
-        self._idle: list[_Worker] = []
+        self._idle: list[PixelProcess] = []
         self._lock = threading.Lock()
         self._reaper: threading.Timer | None = None
         self._closed = False
@@ -147,18 +55,41 @@ class PixelCodecs:
             return None
         return next((uid for uid in PREFERENCE if uid in accepted), None)
 
+    def can(self, stored: str, wanted: str) -> bool:
+        """Whether there is a codec from one transfer syntax to the other, with loss or without."""
+        return stored == wanted or (stored in DECODABLE and wanted in ENCODABLE)
+
     def transcode(self, dataset: bytes, stored: str, wanted: str) -> bytes:
         """The whole data set in the wanted transfer syntax. Blocks; raises `CannotTranscode`, `OutOfResources`."""
         if stored == wanted:
             return dataset
-        if stored not in DECODABLE or wanted not in PREFERENCE:
+        if not self.can(stored, wanted):
             raise CannotTranscode(f"no codec from {stored} to {wanted}")
         with self._slots:
             worker = self._take()
             try:
-                return worker.ask(dataset, stored, wanted)
+                arguments = msgspec.json.encode(Transcoding(stored, wanted))
+                return worker.ask(Operation.TRANSCODE, arguments, dataset) or b""
             finally:
                 self._give(worker)
+
+    def frame(self, source: FrameSource, wanted: str) -> bytes:
+        """One frame in another transfer syntax. Blocks; raises `CannotTranscode`, `OutOfResources`."""
+        stored = source.transfer_syntax
+        if wanted not in ENCODABLE or (source.encapsulated and stored not in DECODABLE):
+            raise CannotTranscode(f"no codec from {stored} to {wanted}")
+        return self._work(Operation.FRAME, _work_of(source, wanted=wanted), source)
+
+    def render(self, source: FrameSource, request: RenderRequest, state: PresentationSource | None = None) -> bytes:
+        """One frame as a picture. Blocks; raises `CannotTranscode`, `OutOfResources`."""
+        if source.encapsulated and source.transfer_syntax not in DECODABLE:
+            raise CannotTranscode(f"no decoder for {source.transfer_syntax}")
+        work = _work_of(source, request=request)
+        if state is not None:
+            work = msgspec.structs.replace(
+                work, state_syntax=state.transfer_syntax, state_length=len(state.dataset), sent=False
+            )
+        return self._work(Operation.RENDER, work, source, state.dataset if state is not None else b"")
 
     def close(self) -> None:
         """End the worker processes."""
@@ -170,18 +101,39 @@ class PixelCodecs:
         for worker in idle:
             worker.end()
 
-    def _take(self) -> _Worker:
+    def _work(self, operation: Operation, work: FrameWork, source: FrameSource, state: bytes = b"") -> bytes:
+        with self._slots:
+            worker = self._take(source.key)
+            try:
+                if source.key in worker.keys:
+                    answer = worker.ask(operation, msgspec.json.encode(work), state)
+                    if answer is not None:
+                        return answer
+                work = msgspec.structs.replace(work, sent=True)
+                answer = worker.ask(operation, msgspec.json.encode(work), state + source.header(), source.data())
+                if answer is None:
+                    raise CannotTranscode("the decoder did not keep what it was given")
+                worker.remember(source.key)
+                return answer
+            finally:
+                self._give(worker)
+
+    def _take(self, key: str = "") -> PixelProcess:
         with self._lock:
             if self._closed:
                 raise OutOfResources("the archive is shutting down")
+            for worker in reversed(self._idle):
+                if key in worker.keys and worker.alive:
+                    self._idle.remove(worker)
+                    return worker
             while self._idle:
                 worker = self._idle.pop()
                 if worker.alive:
                     return worker
                 worker.end()
-        return _Worker(self._limits)
+        return PixelProcess(self._limits)
 
-    def _give(self, worker: _Worker) -> None:
+    def _give(self, worker: PixelProcess) -> None:
         with self._lock:
             if worker.alive and not self._closed:
                 self._idle.append(worker)
@@ -200,3 +152,16 @@ class PixelCodecs:
             worker.end()
         if idle:
             log.debug("pixel-workers-ended", workers=len(idle))
+
+
+def _work_of(source: FrameSource, *, wanted: str = "", request: RenderRequest | None = None) -> FrameWork:
+    return FrameWork(
+        key=source.key,
+        index=source.index,
+        transfer_syntax=source.transfer_syntax,
+        encapsulated=source.encapsulated,
+        floating=source.floating,
+        sent=False,
+        wanted=wanted,
+        request=request,
+    )

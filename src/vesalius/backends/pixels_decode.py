@@ -34,7 +34,7 @@ from vesalius.backends.pixels_layout import (
 )
 from vesalius.backends.pixels_syntaxes import J2K, JPEG, JPEG_LS
 from vesalius.model.errors import CannotTranscode
-from vesalius.standard.transfer_syntaxes import DEFLATED_IMAGE_FRAME, RLE_LOSSLESS
+from vesalius.standard.transfer_syntaxes import DEFLATED_IMAGE_FRAME, ENCAPSULATED_UNCOMPRESSED_LE, RLE_LOSSLESS
 
 Samples = npt.NDArray[np.generic]
 
@@ -74,12 +74,12 @@ def _native(
     elements: list[Element], pixels: Element, transfer_syntax: str, largest: int
 ) -> tuple[Element, dict[int, Element]]:
     layout = layout_of(elements, little=True, largest=largest)
-    one_each = transfer_syntax in (RLE_LOSSLESS, DEFLATED_IMAGE_FRAME)
+    one_each = transfer_syntax in (RLE_LOSSLESS, DEFLATED_IMAGE_FRAME, ENCAPSULATED_UNCOMPRESSED_LE)
     frames = split_frames(elements, pixels, layout.frames, one_each=one_each)
     decoded = []
     photometric = layout.photometric
     for frame in frames:
-        samples, photometric = _decode(frame, layout, transfer_syntax)
+        samples, photometric = decode_frame(frame, layout, transfer_syntax)
         decoded.append(samples)
     value = _joined_bits(decoded, layout) if layout.allocated == 1 else b"".join(decoded)
     if len(value) & 1:
@@ -100,8 +100,12 @@ def _joined_bits(frames: list[bytes], layout: Layout) -> bytes:
     return np.packbits(np.concatenate(bits), bitorder="little").tobytes()
 
 
-def _decode(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[bytes, str]:
-    """One frame as native bytes, and its photometric interpretation."""
+def decode_frame(frame: bytes, layout: Layout, transfer_syntax: str) -> tuple[bytes, str]:
+    """One frame as native bytes, and its photometric interpretation. Raises `CannotTranscode`."""
+    if transfer_syntax == ENCAPSULATED_UNCOMPRESSED_LE:
+        if len(frame) < layout.frame_bytes:
+            raise CannotTranscode("an uncompressed frame is shorter than the attributes say")
+        return frame[: layout.frame_bytes], layout.photometric
     if transfer_syntax == RLE_LOSSLESS:
         return _rle(frame, layout), layout.photometric
     if transfer_syntax == DEFLATED_IMAGE_FRAME:

@@ -8,10 +8,12 @@ take one each; the offset tables, extended before basic; last, the start markers
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from vesalius.backends.pixels_dataset import PIXEL_DATA, Element, number_of
+from vesalius.model.elements import Header
 from vesalius.model.errors import CannotTranscode
 
 SAMPLES_PER_PIXEL = 0x00280002
@@ -93,16 +95,39 @@ def layout_of(elements: list[Element], *, little: bool, largest: int) -> Layout:
     frames = text_of(elements, NUMBER_OF_FRAMES) or "1"
     if not frames.isdecimal() or int(frames) < 1:
         raise CannotTranscode("Number of Frames is not a count", offending=(NUMBER_OF_FRAMES,))
-    allocated = number(BITS_ALLOCATED)
+    return _layout(number, int(frames), text_of(elements, PHOTOMETRIC), largest)
+
+
+def frame_layout(header: Header, *, floating: int, largest: int) -> Layout:
+    """The layout of one frame alone; `floating`: bits of a floating point cell, 0 for integers.
+
+    Raises `CannotTranscode` if it makes no sense or is too large.
+    """
+
+    def number(tag: int, default: int | None = None) -> int:
+        if floating and tag in (BITS_ALLOCATED, BITS_STORED):
+            return floating
+        text = header.text(tag)
+        if text and text.isascii() and text.isdecimal():
+            return int(text)
+        if default is None:
+            raise CannotTranscode("an attribute that describes the pixels is missing or no number", offending=(tag,))
+        return default
+
+    return _layout(number, 1, header.text(PHOTOMETRIC) or "", largest)
+
+
+def _layout(number: Callable[[int, int | None], int], frames: int, photometric: str, largest: int) -> Layout:
+    allocated = number(BITS_ALLOCATED, None)
     layout = Layout(
-        rows=number(ROWS),
-        columns=number(COLUMNS),
+        rows=number(ROWS, None),
+        columns=number(COLUMNS, None),
         samples=number(SAMPLES_PER_PIXEL, 1),
-        frames=int(frames),
+        frames=frames,
         allocated=allocated,
         stored=number(BITS_STORED, allocated),
         signed=number(PIXEL_REPRESENTATION, 0) == 1,
-        photometric=text_of(elements, PHOTOMETRIC),
+        photometric=photometric,
         planar=number(PLANAR_CONFIGURATION, 0),
     )
     if layout.allocated not in (1, 8, 16, 32, 64) or not 1 <= layout.stored <= layout.allocated:

@@ -6,6 +6,7 @@ from vesalius.backends.pixels_dataset import BIG, EXPLICIT, IMPLICIT, Encoding
 from vesalius.standard.transfer_syntaxes import (
     DEFLATED_IMAGE_FRAME,
     DEFLATED_LE,
+    ENCAPSULATED_UNCOMPRESSED_LE,
     EXPLICIT_BE,
     EXPLICIT_LE,
     HTJ2K,
@@ -37,9 +38,11 @@ NATIVE: dict[str, Encoding] = {
     EXPLICIT_BE: BIG,
 }
 
-DECODABLE: frozenset[str] = JPEG | JPEG_LS | J2K | {RLE_LOSSLESS, DEFLATED_IMAGE_FRAME} | frozenset(NATIVE)
+DECODABLE: frozenset[str] = (
+    JPEG | JPEG_LS | J2K | {RLE_LOSSLESS, DEFLATED_IMAGE_FRAME, ENCAPSULATED_UNCOMPRESSED_LE} | frozenset(NATIVE)
+)
 
-# What is written, best first.
+# What is written without loss, best first.
 PREFERENCE: tuple[str, ...] = (
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -48,5 +51,12 @@ PREFERENCE: tuple[str, ...] = (
     JPEG_LS_LOSSLESS,
     JPEG_2000_LOSSLESS,
     JPEG_LOSSLESS_SV1,
+    HTJ2K_LOSSLESS_RPCL,
+    HTJ2K_LOSSLESS,
     RLE_LOSSLESS,
 )
+
+# Written only for who asks for exactly this: with loss, 8 or 12 bits.
+LOSSY: frozenset[str] = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
+
+ENCODABLE: frozenset[str] = frozenset(PREFERENCE) | LOSSY

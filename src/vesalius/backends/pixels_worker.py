@@ -1,7 +1,8 @@
-"""The worker process that turns pixels: reads a data set from stdin, writes the result to stdout, again and again.
+"""The worker process that turns pixels: reads a request from stdin, writes the reply to stdout, again and again.
 
-It is started by `backends/pixels_codecs.py` as `python -m vesalius.backends.pixels_worker MEMORY CPU LARGEST` and puts
-its own limits on before it reads a byte: address space, CPU seconds per data set (SIGXCPU ends it), no core files.
+It is started by `backends/pixels_process.py` as `python -m vesalius.backends.pixels_worker MEMORY CPU LARGEST
+REMEMBERED` and puts its own limits on before it reads a byte: address space, CPU seconds per request (SIGXCPU ends it),
+no core files, nothing written to any file.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import sys
 import zlib
 from typing import BinaryIO
 
-from vesalius.backends.pixels_codecs import REPLY, REQUEST
+import msgspec
+
 from vesalius.backends.pixels_dataset import EXPLICIT, Reader, write
+from vesalius.backends.pixels_frame import Frames, encoded, picture
+from vesalius.backends.pixels_messages import HEAD, REPLY, FrameWork, Operation, Status, Transcoding
 from vesalius.backends.pixels_syntaxes import NATIVE
 from vesalius.model.errors import VesaliusError
 from vesalius.standard.transfer_syntaxes import DEFLATED_LE
@@ -58,24 +62,51 @@ def _deflated(data: bytes) -> bytes:
     return result + b"\0" if len(result) & 1 else result  # PS3.5 A.5
 
 
-def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int) -> None:
+class Worker:
+    """Answers requests, one after the other."""
+
+    def __init__(self, largest: int, remembered: int) -> None:
+        self._largest = largest
+        self._frames = Frames(largest, remembered)
+
+    def answer(self, operation: int, arguments: bytes, first: bytes, second: bytes) -> bytes | None:
+        """The result; None where the bytes of the frame are needed. Raises what goes wrong."""
+        if operation == Operation.TRANSCODE:
+            names = msgspec.json.decode(arguments, type=Transcoding)
+            return transcode(first, names.stored, names.wanted, self._largest)
+        work = msgspec.json.decode(arguments, type=FrameWork)
+        frame = self._frames.get(work, first[work.state_length :], second)
+        if frame is None:
+            return None
+        if operation == Operation.FRAME:
+            return encoded(frame, work.wanted)
+        return picture(frame, work, first[: work.state_length], self._largest)
+
+
+def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int, remembered: int) -> None:
     """Answer requests until stdin ends."""
-    while head := source.read(REQUEST.size):
-        stored_length, wanted_length, length = REQUEST.unpack(head)
-        stored = source.read(stored_length).decode("ascii")
-        wanted = source.read(wanted_length).decode("ascii")
+    worker = Worker(largest, remembered)
+    while head := source.read(HEAD.size):
+        operation, arguments_length, first_length, second_length = HEAD.unpack(head)
+        arguments = source.read(arguments_length)
         _allow_cpu(cpu_seconds)
-        status = 0
+        status = Status.DONE
+        result: bytes | None
         try:
-            result = transcode(source.read(length), stored, wanted, largest)
+            first = source.read(first_length)
+            second = source.read(second_length)
+            result = worker.answer(operation, arguments, first, second)
+            if result is None:
+                status, result = Status.MISSING, b""
         except VesaliusError as error:
-            status, result = 1, error.message.encode()
+            status, result = Status.FAILED, error.message.encode()
         except MemoryError:
-            status, result = 1, b"the decoder ran out of memory"
+            status, result = Status.FAILED, b"the decoder ran out of memory"
         except (
             Exception
         ) as error:  # a codec's own error; its text may quote bytes of the image, so only its type is told
-            status, result = 1, f"the decoder failed: {type(error).__name__}".encode()
+            status, result = Status.FAILED, f"the decoder failed: {type(error).__name__}".encode()
+        first = second = b""
         sink.write(REPLY.pack(status, len(result)))
         sink.write(result)
         sink.flush()
@@ -90,10 +121,11 @@ def _allow_cpu(seconds: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry point of the process."""
-    memory, cpu_seconds, largest = map(int, arguments)
+    memory, cpu_seconds, largest, remembered = map(int, arguments)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    serve(sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, largest)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    serve(sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, largest, remembered)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""One worker process of the pixels, as the server holds it: started, asked, ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from vesalius.backends.pixels_messages import HEAD, REPLY, Operation, Status
+from vesalius.model.errors import CannotTranscode
+
+# Keys that the server believes a worker to remember. More would only be asked in vain.
+REMEMBERED_KEYS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CodecLimits:
+    """What one worker may use. Every figure is a setting."""
+
+    workers: int = 0  # at most this many at once; 0: one per processor
+    memory: int = 4 << 30  # bytes of address space of one worker
+    cpu_seconds: int = 120  # per instance
+    seconds: float = 180.0  # per instance, waiting for the disk and other processes included
+    decoded_bytes: int = 1 << 30  # largest uncompressed data set, frame or picture
+    idle_seconds: float = 60.0  # a worker without work ends after this
+    remembered_bytes: int = 64 << 20  # decoded frames that one worker keeps for the next request
+
+
+class PixelProcess:
+    """One worker process, used by one thread at a time."""
+
+    def __init__(self, limits: CodecLimits) -> None:
+        environment = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "VIRTUAL_ENV") if name in os.environ
+        }
+        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "vesalius.backends.pixels_worker",
+                str(limits.memory),
+                str(limits.cpu_seconds),
+                str(limits.decoded_bytes),
+                str(limits.remembered_bytes),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            bufsize=0,
+        )
+        self._seconds = limits.seconds
+        self.keys: OrderedDict[str, None] = OrderedDict()  # what it probably remembers
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def remember(self, key: str) -> None:
+        """It has seen what `key` names."""
+        self.keys[key] = None
+        self.keys.move_to_end(key)
+        while len(self.keys) > REMEMBERED_KEYS:
+            self.keys.popitem(last=False)
+
+    def ask(self, operation: Operation, arguments: bytes, first: bytes = b"", second: bytes = b"") -> bytes | None:
+        """One request and its reply; None for MISSING.
+
+        Raises `CannotTranscode`; then `alive` tells whether it can go on.
+        """
+        timer = threading.Timer(self._seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._send(HEAD.pack(operation, len(arguments), len(first), len(second)) + arguments)
+            self._send(first)
+            self._send(second)
+            status, length = REPLY.unpack(self._receive(REPLY.size))
+            answer = self._receive(length)
+        except (OSError, EOFError) as error:
+            self.end()
+            raise CannotTranscode(
+                f"the decoder died or ran out of its limits (exit status {self._process.returncode})",
+                hint="the stored bytes are unharmed; have the receiver accept the stored transfer syntax",
+            ) from error
+        finally:
+            timer.cancel()
+        if status == Status.FAILED:
+            raise CannotTranscode(answer.decode("utf-8", "replace"))
+        return answer if status == Status.DONE else None
+
+    def end(self) -> None:
+        """Kill it and collect what is left."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+
+    def _send(self, data: bytes) -> None:
+        pipe = self._process.stdin
+        view = memoryview(data)
+        while pipe is not None and len(view):
+            view = view[os.write(pipe.fileno(), view[: 1 << 20]) :]
+
+    def _receive(self, length: int) -> bytes:
+        pipe = self._process.stdout
+        if pipe is None:
+            raise EOFError
+        parts = []
+        while length:
+            part = os.read(pipe.fileno(), min(length, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts) if len(parts) != 1 else parts[0]
