@@ -1,0 +1,127 @@
+// The viewer's configuration for this server. Everything that differs between two servers stands in the attributes of
+// the script element that loads this file; the viewer itself is unchanged.
+(function () {
+  'use strict';
+  const { assets, viewer, studies, dicomWeb } = document.currentScript.dataset;
+
+  // Where the viewer's own files lie. Its bundles and the slide viewer read these two.
+  window.PUBLIC_URL = assets;
+  window.PUBLIC_LIB_URL = './${component}/';
+  window.browserImportFunction = name => import(name);
+
+  const root = window.location.origin + dicomWeb;
+
+  // How studies are laid out where the viewer has no arrangement of its own. The server names one in the address by
+  // the modalities of the study; the others are at hand in the layout menu.
+  const hasImages = {
+    seriesMatchingRules: [
+      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 0 } }, required: true },
+      { attribute: 'isDisplaySetFromUrl', weight: 20, constraint: { equals: true } },
+    ],
+  };
+  const volume = {
+    seriesMatchingRules: [
+      { attribute: 'isReconstructable', constraint: { equals: { value: true } }, weight: 10 },
+      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 0 } }, required: true },
+      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 10 } }, weight: 5 },
+      { attribute: 'isDisplaySetFromUrl', weight: 20, constraint: { equals: true } },
+    ],
+  };
+  const pane = (id, index, voi) => ({
+    viewportOptions: {
+      viewportType: 'stack',
+      toolGroupId: 'default',
+      allowUnmatchedView: true,
+      initialImageOptions: { preset: 'first' },
+      syncGroups: voi ? [{ type: 'voi', id: voi, source: true, target: true }] : [],
+    },
+    displaySets: [{ id, matchedDisplaySetsIndex: index }],
+  });
+  const stage = (name, rows, columns, viewports, least) => ({
+    name,
+    ...(least ? { stageActivation: { enabled: { minViewportsMatched: least } } } : {}),
+    viewportStructure: { layoutType: 'grid', properties: { rows, columns } },
+    viewports,
+  });
+  const protocol = (id, name, modalities, displaySetSelectors, stages) => ({
+    id,
+    name,
+    description: name,
+    isPreset: true,
+    numberOfPriorsReferenced: 0,
+    toolGroupIds: ['default'],
+    protocolMatchingRules: [{ id, weight: 1, attribute: 'ModalitiesInStudy', constraint: { contains: modalities } }],
+    displaySetSelectors,
+    defaultViewport: {
+      viewportOptions: { viewportType: 'stack', toolGroupId: 'default', allowUnmatchedView: true },
+      displaySets: [{ id: Object.keys(displaySetSelectors)[0], matchedDisplaySetsIndex: -1 }],
+    },
+    stages,
+  });
+  const protocols = [
+    protocol('vesalius.ct', 'CT', ['CT'], { image: volume }, [stage('one', 1, 1, [pane('image', 0)])]),
+    protocol('vesalius.mr', 'MR, series side by side', ['MR'], { image: hasImages }, [
+      stage('four', 2, 2, [0, 1, 2, 3].map(index => pane('image', index)), 3),
+      stage('two', 1, 2, [0, 1].map(index => pane('image', index)), 2),
+      stage('one', 1, 1, [pane('image', 0)]),
+    ]),
+    protocol('vesalius.cr', 'Radiographs', ['CR', 'DX'], { image: hasImages }, [
+      stage('two', 1, 2, [0, 1].map(index => pane('image', index)), 2),
+      stage('one', 1, 1, [pane('image', 0)]),
+    ]),
+  ];
+  const arrangements = {
+    id: 'vesalius',
+    getHangingProtocolModule: () => protocols.map(one => ({ name: one.id, protocol: one })),
+  };
+
+  window.config = {
+    name: 'vesalius',
+    routerBasename: viewer,
+    extensions: [arrangements],
+    modes: [],
+    customizationService: [],
+    showStudyList: true,
+    showWarningMessageForCrossOrigin: false,
+    showCPUFallbackMessage: true,
+    showLoadingIndicator: true,
+    strictZSpacingForVolumeViewport: true,
+    groupEnabledModesFirst: true,
+    showErrorDetails: 'production',
+    maxNumberOfWebWorkers: Math.min(4, Math.max(2, navigator.hardwareConcurrency - 1)),
+    maxNumRequests: { interaction: 100, thumbnail: 6, prefetch: 25 },
+    // Said once in thirty days, not at every study: neither the viewer nor Vesalius is a certified medical device.
+    investigationalUseDialog: { option: 'configure', days: 30 },
+    whiteLabeling: {
+      createLogoComponentFn: React =>
+        React.createElement('a', { href: studies, title: 'Studies', className: 'text-foreground text-lg' }, 'Vesalius'),
+    },
+    defaultDataSourceName: 'vesalius',
+    dataSources: [
+      {
+        namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+        sourceName: 'vesalius',
+        configuration: {
+          friendlyName: 'Vesalius',
+          name: 'vesalius',
+          wadoUriRoot: root,
+          qidoRoot: root,
+          wadoRoot: root,
+          qidoSupportsIncludeField: true,
+          supportsReject: false,
+          supportsFuzzyMatching: false,
+          supportsWildcard: true,
+          dicomUploadEnabled: false,
+          enableStudyLazyLoad: true,
+          imageRendering: 'wadors',
+          thumbnailRendering: 'thumbnail',
+          thumbnailRequestStrategy: 'fetch',
+          staticWado: false,
+          singlepart: 'bulkdata,video,pdf',
+          bulkDataURI: { enabled: true },
+          omitQuotationForMultipartRequest: false,
+        },
+      },
+    ],
+  };
+})();

@@ -1,0 +1,331 @@
+"""The reading workstation: the viewer's files and pages, and addresses that open studies in it.
+
+Theory. The viewer is a program of others (OHIF) that runs in the reader's browser with the reader's rights, so what it
+may do is decided here and not in it (T11, T15; CVE-2026-12473, where an address with `url=` made it send credentials
+to a foreign host):
+
+* its page gets only the query parameters of `_PARAMETERS`, each checked; anything else (`url`, `configUrl`,
+  `customization`, `token`, `datasources`) is taken out by a redirect before the viewer sees it;
+* the Content-Security-Policy lets it connect to this origin alone, whatever it is told. Scripts come from here, none
+  is inline, none is evaluated but WebAssembly; styles may be inline, because its components make style elements;
+* its workers, which decode pixels and have neither page nor storage, may evaluate: the decoders' glue is
+  generated text (emscripten). A worker has the policy of its own answer, so the page does not.
+
+`/workstation/studies/{uid}` is the address for others to link to: it knows which mode and arrangement suits the
+study, refuses two patients on one screen, and redirects to nothing but a path of this origin.
+`/workstation/IHEInvokeImageDisplay` is the same in the words of IHE RAD-106.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
+from urllib.parse import quote, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from vesalius.model.entities import Level, Values
+from vesalius.model.identifiers import is_tolerable_uid
+from vesalius.model.query import Options, Root
+from vesalius.model.query_parser import parse
+from vesalius.web.answers import answer, entity_tag
+from vesalius.web.context import WebContext
+from vesalius.web.errors import Problem
+from vesalius.web.negotiation import choose_encoding
+from vesalius.web.viewer_site import ViewerFolder, ViewerSite
+
+_FILES = files("vesalius.web")
+_PAGE = Template((_FILES / "templates" / "viewer.html").read_text(encoding="utf-8"))
+_MISSING = Template((_FILES / "templates" / "no-viewer.html").read_text(encoding="utf-8"))
+_CONFIG = (_FILES / "static" / "viewer-config.js").read_bytes()
+
+MODES = ("viewer", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usAnnotation")
+COMPARE = "@ohif/hpCompare"
+MOST_STUDIES = 20  # in one address
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; media-src "
+    "'self' blob:; object-src 'self' blob:; frame-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'; connect-src 'self'"
+FILE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_KEEP = "public, max-age=31536000, immutable"
+_ASK = "private, no-cache"
+
+_UIDS = re.compile(r"[0-9.]{1,64}(?:,[0-9.]{1,64}){0,19}")
+_NAME = re.compile(r"[@A-Za-z0-9/._ -]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+# What the viewer's page may be told, in lower case, as it reads it. The lower ones are the filters of its own list.
+_PARAMETERS: dict[str, re.Pattern[str]] = {
+    "studyinstanceuids": _UIDS,
+    "initialseriesinstanceuid": _UIDS,
+    "initialsopinstanceuid": _UIDS,
+    "hangingprotocolid": _NAME,
+    "stageid": _NAME,
+    "multimonitor": _NAME,
+    "screennumber": _NUMBER,
+    **dict.fromkeys(("patientname", "mrn", "description", "accession", "modalities"), _TEXT),
+    **dict.fromkeys(("startdate", "enddate", "sortby", "sortdirection"), _NAME),
+    **dict.fromkeys(("pagenumber", "resultsperpage"), _NUMBER),
+}
+
+STUDY_INSTANCE_UID, PATIENT_ID, ISSUER = 0x0020000D, 0x00100020, 0x00100021
+MODALITIES, ACCESSION, STUDY_DATE = 0x00080061, 0x00080050, 0x00080020
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What is known of a study when it is opened."""
+
+    uid: str
+    patient: tuple[str, str]
+    modalities: frozenset[str]
+    date: str
+
+
+def clean(parameters: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The query parameters that the viewer may see, as they came."""
+    kept = []
+    for name, value in parameters:
+        allowed = _PARAMETERS.get(name.lower())
+        if allowed is not None and allowed.fullmatch(value):
+            kept.append((name, value))
+    return kept
+
+
+def arrangement(modalities: frozenset[str]) -> tuple[str, str | None]:
+    """The mode that reads a study of these modalities, and the hanging protocol by name where one suits it."""
+    if modalities & {"SM"}:
+        return "microscopy", None
+    if {"PT", "CT"} <= modalities:
+        return "tmtv", None
+    for modality, protocol in (
+        ("MG", "@ohif/hpMammo"),
+        ("MR", "vesalius.mr"),
+        ("CT", "vesalius.ct"),
+        ("DX", "vesalius.cr"),
+        ("CR", "vesalius.cr"),
+    ):
+        if modality in modalities:
+            return "viewer", protocol
+    return "viewer", None
+
+
+def routes(ctx: WebContext) -> list[BaseRoute]:
+    """The viewer below `view.viewer`, and the addresses that lead into it."""
+    desk = _Workstation(ctx)
+    viewer = ctx.view.viewer
+    return [
+        Route(viewer, desk.home, methods=["GET"]),
+        Route(f"{viewer}/app-config.js", desk.config, methods=["GET"]),
+        Route(f"{viewer}/{{build:str}}/{{name:path}}", desk.file, methods=["GET"]),
+        Route(f"{viewer}/{{mode:path}}", desk.page, methods=["GET"]),
+        Route("/workstation/IHEInvokeImageDisplay", desk.invoke, methods=["GET"]),
+        Route("/workstation/studies/{study}", desk.study, methods=["GET"]),
+        Route("/workstation/studies/{study}/series/{series}", desk.study, methods=["GET"]),
+        Route("/workstation/studies/{study}/series/{series}/instances/{instance}", desk.study, methods=["GET"]),
+    ]
+
+
+class _Workstation:
+    """The handlers."""
+
+    def __init__(self, ctx: WebContext) -> None:
+        self._ctx = ctx
+        self._folder = ViewerFolder(ctx.view.assets)
+        self._config_tag = entity_tag(_CONFIG)
+
+    def _prefix(self, request: Request) -> str:
+        """The path that everything of this service is below as the browser sees it: "" or "/dicom"."""
+        return urlsplit(self._ctx.base_url(request)).path.rstrip("/")
+
+    async def home(self, request: Request) -> Response:
+        return _redirect(f"{self._prefix(request)}{self._ctx.view.viewer}/")
+
+    async def config(self, request: Request) -> Response:
+        return answer(request, _CONFIG, "text/javascript", tag=self._config_tag, headers={"Cache-Control": _ASK})
+
+    async def page(self, request: Request) -> Response:
+        """The viewer's one page, under every address that it makes for itself."""
+        site = self._folder.site()
+        mode, _, source = str(request.path_params["mode"]).partition("/")
+        if (mode and mode not in MODES) or source not in ("", "vesalius"):
+            raise Problem(404, "the viewer has no such page")
+        given = request.query_params.multi_items()
+        kept = clean(given)
+        if kept != given:
+            return _redirect(_with_query(f"{self._prefix(request)}{request.url.path.removeprefix(self._root(request))}",
+                                         kept))  # fmt: skip
+        if site is None:
+            return self._missing(request)
+        body = self._html(request, site)
+        return answer(request, body, "text/html; charset=utf-8",
+                      headers={"Cache-Control": _ASK, "Content-Security-Policy": PAGE_POLICY})  # fmt: skip
+
+    def _root(self, request: Request) -> str:
+        """The prefix as far as the path of a request shows it: a proxy may have taken it off."""
+        return str(request.scope.get("app_root_path", request.scope.get("root_path", "")))
+
+    def _html(self, request: Request, site: ViewerSite) -> bytes:
+        prefix, view = self._prefix(request), self._ctx.view
+        digest = self._config_tag.removeprefix('W/"').rstrip('"')[:12]
+        values = {
+            "assets": f"{prefix}{view.viewer}/{site.build}/",
+            "config": f"{prefix}{view.viewer}/app-config.js?v={digest}",
+            "viewer": f"{prefix}{view.viewer}",
+            "studies": f"{prefix}/",
+            "dicom_web": f"{prefix}{view.dicom_web}",
+            "entry": site.entry,
+            "style": site.style,
+        }
+        return _PAGE.substitute({name: escape(value) for name, value in values.items()}).encode()
+
+    def _missing(self, request: Request) -> Response:
+        body = _MISSING.substitute(studies=escape(f"{self._prefix(request)}/")).encode()
+        return Response(body, 503, media_type="text/html; charset=utf-8")
+
+    async def file(self, request: Request) -> Response:
+        """A file of the site. What is not of this build is not there: an old page is to be loaded again."""
+        site = self._folder.site()
+        name = request.path_params["name"]
+        found = site.files.get(name) if site is not None and request.path_params["build"] == site.build else None
+        if found is None:
+            return await self.page(_as_page(request))
+        coding = choose_encoding(request.headers.get("accept-encoding", "")) if found.coded else "identity"
+        tag = f'"{request.path_params["build"]}-{coding}"'
+        headers = {"Cache-Control": _KEEP, "ETag": tag, "Content-Security-Policy": FILE_POLICY}
+        if found.worker:
+            headers["Content-Security-Policy"] = WORKER_POLICY
+        if found.coded:
+            headers["Vary"] = "Accept-Encoding"
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(None, 304, headers)
+        if coding != "identity":
+            headers["Content-Encoding"] = coding
+        try:
+            body = await self._ctx.call(found.read, coding)
+        except OSError:
+            raise Problem(404, "the viewer was changed", "Load the page again.") from None
+        return Response(body, 200, headers, found.media_type)
+
+    async def study(self, request: Request) -> Response:
+        """Open a study, a series of it or an instance, next to an earlier study of the same patient (`prior`)."""
+        parts = {name: _uid(request.path_params[name], name) for name in request.path_params}
+        query = request.query_params
+        priors = [_uid(value, "prior") for value in query.getlist("prior")]
+        mode = query.get("mode")
+        if mode is not None and mode not in MODES:
+            raise Problem(400, f"mode is one of {', '.join(MODES)}")
+        wanted = [parts["study"], *priors]
+        if len(wanted) > MOST_STUDIES:
+            raise Problem(400, f"more than {MOST_STUDIES} studies in one address")
+        studies = await self._ctx.call(self._find, {STUDY_INSTANCE_UID: tuple(wanted)}, len(wanted))
+        by_uid = {study.uid: study for study in studies}
+        for uid in wanted:
+            if uid not in by_uid:
+                raise Problem(404, "there is no such study", "It may not have arrived yet, or it was removed.")
+        return self._open(request, [by_uid[uid] for uid in wanted], mode, parts.get("series"), parts.get("instance"))
+
+    async def invoke(self, request: Request) -> Response:
+        """IHE Invoke Image Display (RAD-106): by study, accession number or patient."""
+        query = request.query_params
+        kind = query.get("requestType")
+        keys: Values = {STUDY_INSTANCE_UID: ()}
+        most = MOST_STUDIES
+        if kind == "STUDY" and query.get("studyUID"):
+            keys[STUDY_INSTANCE_UID] = tuple(_uid(uid, "studyUID") for uid in query["studyUID"].split(","))
+        elif kind == "STUDY" and query.get("accessionNumber"):
+            keys[ACCESSION] = (_literal(query["accessionNumber"]),)
+        elif kind == "PATIENT" and query.get("patientID"):
+            identifier, _, issuer = query["patientID"].partition("^^^")
+            keys[PATIENT_ID] = (_literal(identifier),)
+            if issuer:
+                keys[ISSUER] = (_literal(issuer),)
+            if query.get("modalitiesInStudy"):
+                keys[MODALITIES] = tuple(_literal(value) for value in query["modalitiesInStudy"].split(","))
+            newest = query.get("mostRecentResults", "")
+            most = max(1, min(MOST_STUDIES, int(newest))) if _NUMBER.fullmatch(newest) else MOST_STUDIES
+        else:
+            raise Problem(400, "requestType is STUDY (with studyUID or accessionNumber) or PATIENT (with patientID)")
+        studies = await self._ctx.call(self._find, keys, 1000)
+        if not studies:
+            raise Problem(404, "there is no such study")
+        studies.sort(key=lambda study: study.date, reverse=True)
+        return self._open(request, studies[:most], None, None, None)
+
+    def _find(self, keys: Values, most: int) -> list[StudyFacts]:
+        """Studies by their keys. Blocks."""
+        asked: Values = {PATIENT_ID: (), ISSUER: (), MODALITIES: (), STUDY_DATE: (), **keys}
+        query = parse(asked, Root.STUDY, Level.STUDY, Options(relational=True), limit=most)
+        found = []
+        for page in self._ctx.search.find(query):
+            found += [_facts(values) for values in page]
+        return found
+
+    def _open(
+        self,
+        request: Request,
+        studies: Sequence[StudyFacts],
+        mode: str | None,
+        series: str | None,
+        instance: str | None,
+    ) -> Response:
+        if len({study.patient for study in studies}) > 1:
+            raise Problem(409, "these studies are of different patients", "Open them in windows of their own.")
+        suited, protocol = arrangement(studies[0].modalities)
+        if mode is not None and mode != suited:
+            suited, protocol = mode, None
+        if len(studies) > 1 and suited == "viewer":
+            protocol = COMPARE
+        query = [("StudyInstanceUIDs", ",".join(study.uid for study in studies))]
+        query += [("initialSeriesInstanceUID", series)] if series else []
+        query += [("initialSOPInstanceUID", instance)] if instance else []
+        query += [("hangingProtocolId", protocol)] if protocol else []
+        return _redirect(_with_query(f"{self._prefix(request)}{self._ctx.view.viewer}/{suited}", query))
+
+
+def _as_page(request: Request) -> Request:
+    """A request for `{build}/{name}` as one for `{mode}`."""
+    path = f"{request.path_params['build']}/{request.path_params['name']}"
+    return Request({**request.scope, "path_params": {"mode": path}})
+
+
+def _facts(values: Values) -> StudyFacts:
+    def first(tag: int) -> str:
+        value = values.get(tag, ())
+        return str(value[0]) if value else ""
+
+    modalities = frozenset(str(value) for value in values.get(MODALITIES, ()))
+    return StudyFacts(first(STUDY_INSTANCE_UID), (first(PATIENT_ID), first(ISSUER)), modalities, first(STUDY_DATE))
+
+
+def _uid(text: str, name: str) -> str:
+    if not is_tolerable_uid(text):
+        raise Problem(400, f"{name} is no UID")
+    return text
+
+
+def _literal(text: str) -> str:
+    """A value that matches itself alone: what would be a wildcard is no identifier."""
+    if not _TEXT.fullmatch(text) or set(text) & set("*?\\"):
+        raise Problem(400, "an identifier has no control characters, wildcards or backslashes")
+    return text
+
+
+def _with_query(path: str, query: Iterable[tuple[str, str]]) -> str:
+    text = urlencode(list(query), safe=",@/")
+    return f"{path}?{text}" if text else path
+
+
+def _redirect(path: str) -> Response:
+    """To a path of this origin: one slash at its beginning, so that it can never name a host."""
+    return Response(None, 302, {"Location": "/" + quote(path.lstrip("/"), safe="/?=&,@%+.:;~_-")})
