@@ -208,6 +208,33 @@ class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ge=0.05,
         ),
     ] = 2.0
+    undelete_window: Annotated[
+        float,
+        setting(
+            "How long what was deleted can be brought back; after that its bytes are destroyed, copies included.",
+            why="Thirty days: a mistake is noticed when the next doctor looks for the images.",
+            unit="seconds",
+            ge=0,
+        ),
+    ] = 30 * 86400.0
+    compact_dead: Annotated[
+        float,
+        setting(
+            "Share of a sealed pack that must be dead before its living are copied and it is removed.",
+            why="Half: what is copied is never more than what is won. Destroyed data take no room before either.",
+            gt=0,
+            le=1,
+        ),
+    ] = 0.5
+    purge_interval: Annotated[
+        float,
+        setting(
+            "How often deletions whose window has ended are looked for.",
+            why="A quarter of an hour; the work itself is done by the work process, behind everything else.",
+            unit="seconds",
+            ge=0.05,
+        ),
+    ] = 900.0
     copies: Annotated[
         tuple[CopySettings, ...],
         setting("Further places that hold every pack: `[[store.copies]]`.", why="Your other disk is yours to name."),
@@ -259,6 +286,42 @@ class WebSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
             ge=1 << 16,
         ),
     ] = 64 << 20
+    store_size: Annotated[
+        int,
+        setting(
+            "Largest body of one STOW-RS request; 0: no limit but the disk.",
+            why="Bodies stream with bounded memory. 64 GiB is more than any real request; what loops ends there.",
+            unit="bytes",
+            ge=0,
+        ),
+    ] = 64 << 30
+    upload_size: Annotated[
+        int,
+        setting(
+            "Largest file that the page uploads.",
+            why="A ZIP of a whole patient, or a whole slide image: 64 GiB.",
+            unit="bytes",
+            ge=1 << 20,
+        ),
+    ] = 64 << 30
+    upload_quota: Annotated[
+        int,
+        setting(
+            "Room for all unfinished uploads together (`run/uploads` in the data directory).",
+            why="Two of the largest at once; what is announced counts, not only what has come.",
+            unit="bytes",
+            ge=1 << 20,
+        ),
+    ] = 128 << 30
+    upload_expiry: Annotated[
+        float,
+        setting(
+            "An upload without news for this long is forgotten, finished or not.",
+            why="A day: a laptop that was closed in the evening goes on in the morning.",
+            unit="seconds",
+            gt=0,
+        ),
+    ] = 86400.0
     upload_idle: Annotated[
         float,
         setting(

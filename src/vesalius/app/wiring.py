@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vesalius.archive.ingest import Ingest
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
+    from vesalius.archive.uploads import SpoolSettings
     from vesalius.dimse.services import DimseSettings, Services
     from vesalius.ports.blobs import BlobStore
     from vesalius.ports.index import Index
@@ -249,7 +250,23 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             metadata_disk=web.metadata_disk,
             assets=assets_folder(settings),
             upload_idle=web.upload_idle,
+            store_bytes=web.store_size,
+            undelete_window=settings.store.undelete_window,
+            uploads=spool_settings(settings),
         ),
+    )
+
+
+def spool_settings(settings: Settings) -> SpoolSettings:
+    """Where uploads wait, and how much of them."""
+    from vesalius.archive.uploads import SpoolSettings
+
+    web = settings.web
+    return SpoolSettings(
+        folder=Path(settings.data) / "run" / "uploads",
+        size=web.upload_size,
+        quota=web.upload_quota,
+        expiry=web.upload_expiry,
     )
 
 

@@ -114,8 +114,17 @@ class _UnderWay:
 class Importer:
     """One run of import at a time. `ledger` None: nothing is remembered."""
 
-    def __init__(self, ingest: Ingest, *, ledger: Path | None = None, options: ImportOptions | None = None) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        *,
+        ledger: Path | None = None,
+        options: ImportOptions | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        """`provenance`: who brings it and how, where it is not a plain import."""
         self._ingest = ingest
+        self._provenance = provenance
         self._ledger_path = ledger
         self._options = options or ImportOptions()
 
@@ -123,7 +132,8 @@ class Importer:
         """Import everything under the paths. Blocks; nothing is raised for a file, the report tells."""
         report = ImportReport()
         ledger = _Ledger(self._ledger_path, ignore=self._options.again)
-        run = _Run(self._ingest, self._options, ledger, report, progress or (lambda _report, _name: None))
+        provenance = self._provenance or Provenance(how="import", association=f"import-{uuid.uuid4().hex[:12]}")
+        run = _Run(self._ingest, self._options, ledger, report, progress or (lambda _report, _name: None), provenance)
         try:
             for source in sources(paths, self._options.media):
                 run.take(source)
@@ -146,14 +156,20 @@ class Importer:
 
 class _Run:
     def __init__(
-        self, ingest: Ingest, options: ImportOptions, ledger: _Ledger, report: ImportReport, progress: Progress
+        self,
+        ingest: Ingest,
+        options: ImportOptions,
+        ledger: _Ledger,
+        report: ImportReport,
+        progress: Progress,
+        provenance: Provenance,
     ) -> None:
         self._ingest = ingest
         self._options = options
         self._ledger = ledger
         self._report = report
         self._progress = progress
-        self._provenance = Provenance(how="import", association=f"import-{uuid.uuid4().hex[:12]}")
+        self._provenance = provenance
         self._under_way: deque[_UnderWay] = deque()
         self._bytes = 0
 

@@ -75,8 +75,10 @@ class Ingest:
         self._sealer = Sealer(blobs, index, largest_batch=self._limits.batch)
         self._closed = False
 
-    def receive(self, claim: Claim, provenance: Provenance, *, refuse_conflicts: bool = False) -> Reception:
-        """Begin to receive one instance.
+    def receive(
+        self, claim: Claim, provenance: Provenance, *, refuse_conflicts: bool = False, study: str = ""
+    ) -> Reception:
+        """Begin to receive one instance; with `study`, one of that study or none at all.
 
         Raises `InvalidInstanceUID`, `ClassNotSupported` for the claim, `OutOfResources` where there is no
         room or the archive is closing. `provenance.received_at` is filled in if empty.
@@ -92,7 +94,7 @@ class Ingest:
             if self._observe is not None:
                 self._observe.refused(error, claim, provenance)
             raise
-        return Reception(self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts)
+        return Reception(self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts, study)
 
     def close(self) -> None:
         """Take no more, seal what has arrived whole, and end the committer thread."""
@@ -113,6 +115,7 @@ class Reception:
         "_provenance",
         "_refuse_conflicts",
         "_sealer",
+        "_study",
         "_writer",
     )
 
@@ -125,7 +128,9 @@ class Reception:
         limits: IngestLimits,
         observe: Observer | None,
         refuse_conflicts: bool,
+        study: str,
     ) -> None:
+        self._study = study
         self._sealer = sealer
         self._writer = writer
         self._claim = claim
@@ -166,7 +171,7 @@ class Reception:
             try:
                 header = self._header.finish()
                 record = extract(header)
-                check_record(self._claim, record)
+                check_record(self._claim, record, self._study)
             except Exception as error:
                 self._refuse(error)
             else:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Protocol
 
 from vesalius.model.entities import Claim
@@ -57,6 +58,10 @@ class NotDicom(CannotUnderstand):
     """Neither DICM nor file meta information: no DICOM file, or a raw data set that was not asked for."""
 
 
+class CutShort(CannotUnderstand):
+    """The file meta information does not end within what is there."""
+
+
 def open_part10(stream: Readable, *, raw_data_sets: bool = False) -> Opened:
     """Read as much as tells what the file is; the rest of the data set is still in `stream`.
 
@@ -75,7 +80,7 @@ def open_part10(stream: Readable, *, raw_data_sets: bool = False) -> Opened:
             break
         head += more
     if not whole:
-        raise CannotUnderstand("the file meta information is cut short or longer than any real one")
+        raise CutShort("the file meta information is cut short or longer than any real one")
     body = head[end:]
     transfer_syntax = meta.get(TRANSFER_SYNTAX, "")
     if not transfer_syntax:
@@ -93,6 +98,43 @@ def open_part10(stream: Readable, *, raw_data_sets: bool = False) -> Opened:
         ),
         body,
     )
+
+
+class PushedFile:
+    """A file whose bytes are pushed as they arrive, for bodies that cannot be read from.
+
+    Feed it until it answers; what comes after that is data set and goes elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._enough = HEAD
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Opened | None:
+        """The next bytes; None: more are needed. Raises as `open_part10`."""
+        self._pieces.append(bytes(data))
+        self._size += len(data)
+        if self._size < self._enough:
+            return None
+        try:
+            return self._open()
+        except CutShort:
+            if self._size > LARGEST_META:
+                raise
+            self._enough = self._size * 2
+            return None
+
+    def finish(self) -> Opened:
+        """There are no more bytes. Raises as `open_part10`."""
+        return self._open()
+
+    def _open(self) -> Opened:
+        head = b"".join(self._pieces)
+        self._pieces = [head]
+        stream = BytesIO(head)
+        opened = open_part10(stream)
+        return Opened(opened.claim, opened.body + stream.read())
 
 
 def read_exactly(stream: Readable, size: int) -> bytes:

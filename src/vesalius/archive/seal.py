@@ -236,5 +236,11 @@ def _resolve(pending: Pending) -> None:
         pending.future.set_exception(error)
     else:
         pending.future.set_result(
-            Receipt(pending.verdict, pending.label.sop_instance, pending.label.study, pending.record.notes)
+            Receipt(
+                pending.verdict,
+                pending.label.sop_instance,
+                pending.label.study,
+                pending.record.notes,
+                pending.label.series,
+            )
         )

@@ -17,6 +17,7 @@ from vesalius.standard.sop_classes import is_storage
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
+STUDY_INSTANCE_UID = 0x0020000D
 
 
 def check_claim(claim: Claim) -> None:
@@ -34,8 +35,8 @@ def check_claim(claim: Claim) -> None:
         raise ClassNotSupported("the SOP class is not a storage class", offending=(SOP_CLASS_UID,))
 
 
-def check_record(claim: Claim, record: Record) -> None:
-    """Refuse a data set that is not what was claimed.
+def check_record(claim: Claim, record: Record, study: str = "") -> None:
+    """Refuse a data set that is not what was claimed, or, where `study` is given, of another study.
 
     Raises `DataSetMismatch` with the elements that differ (PS3.4 B.2.3: A900).
     """
@@ -49,4 +50,10 @@ def check_record(claim: Claim, record: Record) -> None:
             "SOP class or instance of data set and request differ",
             hint="the sender must take both UIDs of the request from the data set",
             offending=offending,
+        )
+    if study and record.study["study_instance_uid"] != study:
+        raise DataSetMismatch(
+            "the instance belongs to another study than the one it was sent to",
+            hint="send it to its own study, or to the service without naming a study",
+            offending=(STUDY_INSTANCE_UID,),
         )

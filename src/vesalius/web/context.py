@@ -22,6 +22,7 @@ from starlette.requests import Request
 from vesalius.archive.ingest import Ingest
 from vesalius.archive.retrieve import Retrieve
 from vesalius.archive.search import Search
+from vesalius.archive.uploads import SpoolSettings
 from vesalius.model.entities import Peer
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
@@ -55,6 +56,9 @@ class WebSettings:
     metadata_disk: int = 1 << 30  # and in `cache`
     assets: Path | None = None  # folder of the viewer's files, installed from npm; None: there is no viewer
     upload_idle: float = 60.0  # an upload that brings nothing for this long is ended
+    store_bytes: int = 64 << 30  # largest body of STOW-RS; 0: no limit
+    undelete_window: float = 30 * 86400.0  # how long a deletion can be taken back
+    uploads: SpoolSettings | None = None  # where uploads wait; None: there are none
 
 
 @dataclass(slots=True)

@@ -1,0 +1,354 @@
+"""STOW-RS: instances in by HTTP (PS3.18 10.5), through the same door as C-STORE.
+
+Theory. A body of `application/dicom` parts is never held: the multipart parser passes each piece on as it
+arrives, the file's preamble and meta information are taken off, and the data set goes straight into
+`archive.ingest`. When a part ends its instance is handed to the group commit and the next part is read while that
+one becomes durable, so that twenty instances of one request share few syncs; the answer is written when the
+last of them is settled, and says of each what C-STORE would have said (`stow_results`).
+
+What is wrong with the request as a whole is an HTTP error, and then nothing was stored. What is wrong with one
+part concerns that part alone. A body that breaks off in its middle has stored what came whole before: the answer is
+202 then, and the broken part is among the failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from vesalius.archive.ingest import Ingest, Reception
+from vesalius.archive.part10 import SOP_CLASS, SOP_INSTANCE, Opened, PushedFile
+from vesalius.model.entities import Claim, Provenance, Receipt
+from vesalius.model.errors import CannotTranscode, CannotUnderstand, DataSetMismatch, VesaliusError
+from vesalius.model.identifiers import is_tolerable_uid, is_valid_uid
+from vesalius.standard.transfer_syntaxes import TRANSFER_SYNTAXES
+from vesalius.web.body import CLOSE, Body, BrokenOff
+from vesalius.web.context import WebContext
+from vesalius.web.errors import Problem
+from vesalius.web.negotiation import (
+    DICOM,
+    DICOM_JSON,
+    DICOM_XML,
+    JSON,
+    MediaType,
+    accepted,
+    choose,
+    parse_content_type,
+)
+from vesalius.web.stow_results import Outcome, as_json, as_xml, http_status, response_elements
+from vesalius.wire.multipart import MultipartError, MultipartLimitError, MultipartParser, PartBegins, PartData
+
+log = structlog.get_logger()
+
+# Instances of one request that may wait for their commit; those of small ones wait in memory.
+MOST_UNDER_WAY = 64
+
+
+class UnsupportedPart(CannotUnderstand):
+    """A part of a media type that this request does not carry (H3)."""
+
+
+def routes(ctx: WebContext) -> list[BaseRoute]:
+    """`POST /studies` and `POST /studies/{study}`."""
+
+    async def store(request: Request) -> Response:
+        return await _store(ctx, request)
+
+    return [
+        Route("/studies", store, methods=["POST"], name="store"),
+        Route("/studies/{study}", store, methods=["POST"], name="store-in-study"),
+    ]
+
+
+async def _store(ctx: WebContext, request: Request) -> Response:
+    study = request.path_params.get("study", "")
+    if study and not is_tolerable_uid(study):
+        raise Problem(400, "the Study Instance UID in the address breaks the rules for UIDs")
+    answer_type = choose(accepted(request), (DICOM_JSON, JSON, DICOM_XML))
+    media = parse_content_type(request.headers.get("content-type", ""))
+    body = Body(request, limit=ctx.view.store_bytes, idle=ctx.view.upload_idle)
+    provenance = provenance_of(request)
+    if media.essence == DICOM:
+        outcomes = await _store_one(ctx, body, provenance, study)
+    else:
+        kind = _part_type(media)
+        parser = parser_for(media)
+        if kind == DICOM:
+            outcomes = await _store_files(ctx, body, parser, provenance, study)
+        else:
+            from vesalius.web.stow_metadata import store_metadata
+
+            outcomes = await store_metadata(ctx, body, parser, kind, provenance, study)
+    return _answer(ctx, request, outcomes, answer_type)
+
+
+def provenance_of(request: Request) -> Provenance:
+    """Who sends: an address and an id of the request, until users have names here."""
+    address = request.client.host if request.client is not None else ""
+    return Provenance(how="stow", address=address, association=f"stow-{uuid.uuid4().hex[:12]}")
+
+
+def parser_for(media: MediaType) -> MultipartParser:
+    """The parser of a multipart body. Raises `Problem` (400)."""
+    try:
+        return MultipartParser(media.get("boundary"))
+    except MultipartError as error:
+        raise Problem(400, str(error), headers=CLOSE) from None
+
+
+def _part_type(media: MediaType) -> str:
+    """The media type of the root part, from the `type` parameter. Raises `Problem` (415)."""
+    kind = media.part_type or DICOM
+    if media.essence == "multipart/related" and kind in (DICOM, DICOM_JSON, DICOM_XML):
+        return kind
+    raise Problem(
+        415,
+        "this media type is not stored here",
+        f'multipart/related with type="{DICOM}", "{DICOM_JSON}" or "{DICOM_XML}" is.',
+        headers=CLOSE,
+    )
+
+
+def _answer(ctx: WebContext, request: Request, outcomes: list[Outcome], answer_type: str) -> Response:
+    if not outcomes:
+        raise Problem(400, "the body holds no part", headers=CLOSE)
+    errors = [outcome.error for outcome in outcomes]
+    if all(isinstance(error, UnsupportedPart) for error in errors):
+        raise Problem(415, "no part of the body is of a media type that this request may carry", headers=CLOSE)
+    status = http_status(outcomes)
+    headers = {"Retry-After": "5"} if status == 503 else {}
+    elements = response_elements(outcomes, ctx.dicom_web_url(request))
+    body = as_xml(elements) if answer_type == DICOM_XML else as_json(elements)
+    return Response(body, status, headers, answer_type)
+
+
+# -- instances ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """One instance that has come whole, and what will become of it."""
+
+    claim: Claim
+    future: Future[Receipt]
+
+
+class Storing:
+    """The instances of one request: handed to the group commit, their outcomes gathered in order."""
+
+    def __init__(self, provenance: Provenance) -> None:
+        self._provenance = provenance
+        self._under_way: deque[_UnderWay] = deque()
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was handed over or failed so far."""
+        return bool(self._under_way or self.outcomes)
+
+    @property
+    def full(self) -> bool:
+        """Whether the oldest ought to be waited for."""
+        return len(self._under_way) >= MOST_UNDER_WAY
+
+    def add(self, claim: Claim, future: Future[Receipt]) -> None:
+        """An instance that has come whole."""
+        self._under_way.append(_UnderWay(claim, future))
+
+    def fail(self, error: BaseException, claim: Claim | None = None) -> None:
+        """A part of which nothing is stored."""
+        future: Future[Receipt] = Future()
+        future.set_exception(error)
+        self.add(claim or Claim("", "", ""), future)
+
+    async def settle(self, leave: int = 0) -> None:
+        """Wait for the oldest until only `leave` are under way."""
+        while len(self._under_way) > leave:
+            item = self._under_way.popleft()
+            try:
+                receipt = await asyncio.wrap_future(item.future)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self.outcomes.append(Outcome(item.claim.sop_class, item.claim.sop_instance, error=error))
+                if not isinstance(error, VesaliusError):
+                    log.error("stow-fault", exc_info=error, association=self._provenance.association)
+            else:
+                self.outcomes.append(Outcome(item.claim.sop_class, receipt.sop_instance, receipt.study, receipt.series))
+
+    async def done(self) -> list[Outcome]:
+        """Every outcome."""
+        await self.settle()
+        failed = sum(outcome.error is not None for outcome in self.outcomes)
+        log.info(
+            "stow",
+            association=self._provenance.association,
+            address=self._provenance.address,
+            stored=len(self.outcomes) - failed,
+            failed=failed,
+        )
+        return self.outcomes
+
+
+def check_claim(claim: Claim) -> None:
+    """Refuse what cannot be named or kept. Raises `DataSetMismatch`, `CannotTranscode` (C122)."""
+    missing = [tag for tag, uid in ((SOP_CLASS, claim.sop_class), (SOP_INSTANCE, claim.sop_instance)) if not uid]
+    if missing:
+        raise DataSetMismatch("the data set has no SOP Class or SOP Instance UID", offending=missing)
+    syntax = claim.transfer_syntax
+    # Any transfer syntax is kept as sent, a private or a future one too; but it must be one (H11).
+    of_the_standard = syntax.startswith("1.2.840.10008.") and syntax not in TRANSFER_SYNTAXES
+    carrier = syntax.startswith(("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7."))
+    if not is_valid_uid(syntax) or carrier or (of_the_standard and not syntax.startswith("1.2.840.10008.1.2.")):
+        raise CannotTranscode("what the file names as its transfer syntax is none that data sets are kept in")
+
+
+class FilePart:
+    """One `application/dicom` part on its way in. Ends with `end` or `abort`."""
+
+    __slots__ = ("_claim", "_file", "_ingest", "_provenance", "_reception", "_refused", "_storing", "_study")
+
+    def __init__(self, ingest: Ingest, storing: Storing, provenance: Provenance, study: str) -> None:
+        self._ingest = ingest
+        self._storing = storing
+        self._provenance = provenance
+        self._study = study
+        self._file: PushedFile | None = PushedFile()
+        self._claim: Claim | None = None
+        self._reception: Reception | None = None
+        self._refused: BaseException | None = None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes. Never raises: a refusal is told at the end."""
+        if self._reception is not None:
+            self._reception.write(data)
+        elif self._file is not None:
+            self._open(data)
+
+    def _open(self, data: bytes | memoryview | None) -> None:
+        file = self._file
+        if file is None:
+            return
+        try:
+            opened = file.finish() if data is None else file.feed(data)
+            if opened is not None:
+                self._file = None
+                self._receive(opened)
+        except VesaliusError as error:
+            self._file = None
+            self._refused = error
+
+    def _receive(self, opened: Opened) -> None:
+        self._claim = opened.claim
+        check_claim(opened.claim)
+        self._reception = self._ingest.receive(opened.claim, self._provenance, study=self._study)
+        self._reception.write(opened.body)
+
+    def end(self) -> None:
+        """The part is whole."""
+        if self._file is not None:
+            self._open(None)
+        if self._reception is not None and self._claim is not None:
+            self._storing.add(self._claim, self._reception.finish())
+        else:
+            self._storing.fail(self._refused or CannotUnderstand("the part is empty"), self._claim)
+
+    def abort(self) -> None:
+        """The body broke off within the part: nothing of it stays."""
+        if self._reception is not None:
+            self._reception.abort()
+
+    def lost(self) -> None:
+        """As `abort`, and the answer shall say so."""
+        self.abort()
+        self._storing.fail(CannotUnderstand("the body broke off within this part"), self._claim)
+
+
+class _OtherPart:
+    """A part that this request may not carry."""
+
+    def __init__(self, storing: Storing) -> None:
+        self._storing = storing
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Nothing is kept of it."""
+
+    def end(self) -> None:
+        """It is among the failures."""
+        self._storing.fail(UnsupportedPart("the media type of the part is not the one that was announced"))
+
+    def abort(self) -> None:
+        """There is nothing to take back."""
+
+    lost = end
+
+
+async def _store_files(
+    ctx: WebContext, body: Body, parser: MultipartParser, provenance: Provenance, study: str
+) -> list[Outcome]:
+    storing = Storing(provenance)
+    part: FilePart | _OtherPart | None = None
+    try:
+        while data := await body.read():
+            for event in parser.feed(data):
+                if isinstance(event, PartData):
+                    if part is not None:
+                        part.write(event.data)
+                elif isinstance(event, PartBegins):
+                    if _is_dicom(event.headers.get("content-type", "")):
+                        part = FilePart(ctx.ingest, storing, provenance, study)
+                    else:
+                        part = _OtherPart(storing)
+                else:
+                    if part is not None:
+                        part.end()
+                    part = None
+                    if storing.full:
+                        await storing.settle(MOST_UNDER_WAY // 2)
+        parser.finish()
+    except MultipartError as error:
+        if not storing.any:
+            if part is not None:
+                part.abort()
+            status = 413 if isinstance(error, MultipartLimitError) else 400
+            raise Problem(status, str(error), headers=CLOSE) from None
+        if part is not None:
+            part.lost()
+        else:
+            storing.fail(CannotUnderstand(str(error)))
+    except BaseException as error:
+        if part is not None:
+            part.abort()
+        if isinstance(error, BrokenOff):
+            await storing.done()
+        raise
+    return await storing.done()
+
+
+def _is_dicom(content_type: str) -> bool:
+    """Whether a part holds a file; a part that does not say is what the whole was announced to be."""
+    return not content_type or content_type.partition(";")[0].strip().lower() == DICOM
+
+
+async def _store_one(ctx: WebContext, body: Body, provenance: Provenance, study: str) -> list[Outcome]:
+    """A body that is one file, without multipart around it."""
+    storing = Storing(provenance)
+    part = FilePart(ctx.ingest, storing, provenance, study)
+    try:
+        while data := await body.read():
+            part.write(data)
+    except BaseException:
+        part.abort()
+        raise
+    if not body.received:
+        return []
+    part.end()
+    return await storing.done()
