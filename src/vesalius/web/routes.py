@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute, Match, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesalius.model.errors import VesaliusError
-from vesalius.web import errors, qido
+from vesalius.web import errors, metadata, qido, stow, uploads, workstation
 from vesalius.web.context import WebContext
 from vesalius.web.page import STYLE, page
 from vesalius.web.site import Facts, Place, Site
@@ -31,9 +31,9 @@ from vesalius.web.site import Facts, Place, Site
 __all__ = ["Facts", "Place", "Site", "create_app"]
 
 # Modules with `routes(ctx)`. Where two could match, the first does.
-DICOM_WEB: tuple[ModuleType, ...] = (qido,)
-API: tuple[ModuleType, ...] = ()
-ROOT: tuple[ModuleType, ...] = ()
+DICOM_WEB: tuple[ModuleType, ...] = (qido, metadata, stow)
+API: tuple[ModuleType, ...] = (uploads,)
+ROOT: tuple[ModuleType, ...] = (workstation,)
 
 _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
