@@ -46,7 +46,9 @@ class PackSettings:
     watermark: int = 256 << 20  # free space under which nothing is taken (a twentieth of a small volume)
     least_inodes: int = 1024  # free inodes under which nothing is taken
     # Up to here an instance waits in memory and shares the committer's pack, so that one sync serves all.
-    buffer: int = 128 << 10
+    # (A little less than 128 KiB: the PDUs that DCMTK sends are written as they lie in the buffer of the connection.)
+    buffer: int = 120 << 10
+    stream_step: int = 60 << 10  # what streams is written in pieces of this size at least
     # While another instance streams already, up to here; the budget is for all writers of the process together.
     buffer_shared: int = 1 << 20
     buffer_budget: int = 32 << 20

@@ -59,7 +59,7 @@ class PackWriter:
         self._prefix = file_prefix(claim, provenance.calling_aet)
         self._sha256 = hashlib.sha256()
         self._length = 0
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray | memoryview] = []
         self._waiting = 0  # bytes in pieces
         self._limit = pool.settings.buffer  # of waiting bytes, before something must be done about them
         self._reserved = 0  # of the memory budget of all writers
@@ -79,15 +79,14 @@ class PackWriter:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data set bytes. Raises `OutOfResources`, `VolumeReadOnly`; `abort` must follow."""
-        # A caller may use its buffer again, so anything but bytes is copied, once.
-        piece = data if type(data) is bytes else bytes(data)
-        self._sha256.update(piece)
-        self._pieces.append(piece)
-        size = len(piece)
+        self._sha256.update(data)
+        size = len(data)
         self._length += size
         self._waiting += size
         if self._waiting >= self._limit:
-            self._pass_on()
+            self._pass_on(data)
+        else:
+            self._keep(data)
 
     def finish(self, label: MemberLabel) -> Member:
         """Write what waits and the header. Not durable until `BlobStore.sync`. Raises `OutOfResources`."""
@@ -130,8 +129,12 @@ class PackWriter:
 
     # -- streamed --------------------------------------------------------------------------------
 
-    def _pass_on(self) -> None:
-        """Enough waits: put it into the pack, or go on waiting if others stream already."""
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        # A caller may use its buffer again, so anything but bytes is copied, once.
+        self._pieces.append(data if type(data) is bytes else bytes(data))
+
+    def _pass_on(self, data: bytes | bytearray | memoryview) -> None:
+        """Enough waits, with `data` at its end: put it into the pack, or go on waiting if others stream already."""
         settings = self._pool.settings
         if self._pack is None:
             if self._state is not _State.OPEN:
@@ -140,6 +143,7 @@ class PackWriter:
             if pack is None:
                 self._reserved += settings.buffer
                 self._limit += settings.buffer
+                self._keep(data)
                 return
             self._pack = pack
             self._at = pack.end
@@ -150,10 +154,10 @@ class PackWriter:
         else:
             pack = self._pack
         self._pool.ensure(pack, self._at + self._waiting + 512)
-        self._write(pack, self._at, self._pieces, pad=True)
+        self._write(pack, self._at, [*self._pieces, data], pad=True)
         self._at += self._waiting
         self._forget_pieces()
-        self._limit = settings.buffer
+        self._limit = settings.stream_step
         if self._at - self._advised >= settings.write_back:
             upto = self._at & ~(PAGE - 1)
             os.posix_fadvise(pack.fd, self._advised, upto - self._advised, os.POSIX_FADV_DONTNEED)
@@ -186,7 +190,7 @@ class PackWriter:
             self._pool.release_buffer(self._reserved)
             self._reserved = 0
 
-    def _write(self, pack: OpenPack, at: int, pieces: list[bytes], *, pad: bool) -> None:
+    def _write(self, pack: OpenPack, at: int, pieces: list[bytes | bytearray | memoryview], *, pad: bool) -> None:
         """Write all of `pieces`; with `pad`, zeros to the end of the page too. Raises `OutOfResources`."""
         if len(pieces) > _MOST_PIECES:
             pieces = [b"".join(pieces)]

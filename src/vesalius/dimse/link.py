@@ -46,7 +46,7 @@ class ConnectionGone(Exception):
     """The association ended while something was to be sent or awaited."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """One transport connection and the upper layer on it."""
 
     def __init__(self, upper: UpperLayer, settings: DimseSettings) -> None:
@@ -67,6 +67,7 @@ class Link(asyncio.Protocol):
         self._held = False
         self._over = False
         self._first = True
+        self._room = memoryview(b"")
 
     # -- what the subclass says -------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class Link(asyncio.Protocol):
         """The peer broke the protocol above the upper layer: abort."""
         self.abort(error.source, error.reason, error.message)
 
-    # -- asyncio.Protocol -------------------------------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP (and TLS) connection stands (Evt 2 or Evt 5)."""
@@ -99,14 +100,19 @@ class Link(asyncio.Protocol):
         self._watch = self.loop.call_later(self._period(), self._look)
         self.carry_out(self.upper.connected())
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the peer's next bytes go."""
+        self._room = room = self.upper.room()
+        return room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer, in whatever portions."""
         self._heard = self.loop.time()
         if self._first:
             self._first = False
-            self._hint(data)
+            self._hint(bytes(self._room[:4]))
         try:
-            self.carry_out(self.upper.receive(data))
+            self.carry_out(self.upper.filled(nbytes))
         except Exception:
             # A fault of ours must not take the process's other associations with it.
             log.exception("association-fault", peer=self.address)
@@ -255,6 +261,8 @@ class Link(asyncio.Protocol):
                 self._lose("the peer does not read")
                 return
         quiet = now - self._heard
+        if quiet > self._period():
+            self.upper.relax()
         if quiet > self.settings.network and not self._held and self.is_mid_message():
             self.abort(0, 0, "a message stopped half-way")
         elif quiet > self.settings.idle and not self.is_busy():

@@ -23,7 +23,7 @@ class Sink(Protocol):
     """Where the data set of one message goes, fragment by fragment."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """The next bytes."""
+        """The next bytes, to be used or copied at once: they lie in the buffer that the next ones come into."""
 
     def end(self) -> None:
         """The data set is whole."""
@@ -38,7 +38,7 @@ class Collect:
     def __init__(self, limit: int, then: Callable[[bytes | None], None]) -> None:
         self._limit = limit
         self._then = then
-        self._parts: list[bytes | memoryview] = []
+        self._parts: list[bytes] = []
         self._length = 0
 
     def write(self, data: bytes | memoryview) -> None:
@@ -47,7 +47,7 @@ class Collect:
         if self._length > self._limit:
             self._parts.clear()
         else:
-            self._parts.append(data)
+            self._parts.append(bytes(data))
 
     def end(self) -> None:
         """The data set is whole."""

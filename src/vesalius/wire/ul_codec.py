@@ -37,11 +37,12 @@ _FOUR_BYTES = struct.Struct(">4B")
 _HEADER_LENGTH = 6
 _P_DATA = int(PduType.P_DATA_TF)
 
-# A fragment up to this size is copied out, a longer one is a view into the buffer: a view costs more than a
-# small copy, and keeps the whole buffer alive.
+# A fragment up to this size is copied out, a longer one is a view into the buffer: a view costs more than a small copy.
 _VIEW_FROM = 4096
-# Received chunks below this size are gathered in one buffer instead of a list of objects.
-_SMALL_CHUNK = 2048
+# The buffer at first, and where it stops growing unless one PDU needs more: it holds two of the 128 KiB PDUs that
+# DCMTK sends and still fits in a core's cache, where hashing and writing find the bytes again.
+_SMALLEST_ROOM = 33 << 10
+_ROOM = 264 << 10
 
 # Message control header (PS3.8 E.2): bit 0 command, bit 1 last; the other bits are not tested.
 _FLAGS = ((False, False), (True, False), (False, True), (True, True))
@@ -102,50 +103,91 @@ class DecoderLimits:
 
 
 class Decoder:
-    """Bytes in, whole PDUs out. Keeps less than one PDU of the greatest cap and one received chunk."""
+    """Bytes in, whole PDUs out. Holds one buffer: of what one PDU needs, and room for more than one read.
 
-    __slots__ = ("_associate_cap", "_data_cap", "_have", "_need", "_parts", "_skip")
+    A driver reads straight into `room` and says how much came with `filled`; PDUs are decoded where they lie. What
+    arrives in some other way is given to `feed`. The buffer grows with what has arrived, never by what a length
+    field announces.
+    """
+
+    __slots__ = ("_associate_cap", "_buffer", "_data_cap", "_end", "_full", "_need", "_skip", "_start")
 
     def __init__(self, limits: DecoderLimits | None = None) -> None:
         limits = limits or DecoderLimits()
         self._data_cap = limits.p_data
         self._associate_cap = limits.associate
-        self._parts: list[bytes | bytearray | memoryview] = []
-        self._have = 0  # bytes in the parts
-        self._need = _HEADER_LENGTH  # bytes before anything can be decoded
+        self._buffer = bytearray()
+        self._start = self._end = 0  # what has arrived and is not decoded yet
+        self._need = _HEADER_LENGTH  # bytes from `_start` on before anything can be decoded
         self._skip = 0  # bytes of a bad PDU that are still to come
+        self._full = True  # the last read took all the room there was
 
     @property
     def is_mid_pdu(self) -> bool:
         """Whether a PDU has begun to arrive and is not whole yet."""
-        return self._have > 0
+        return self._end > self._start
+
+    def room(self) -> memoryview:
+        """Where the next bytes go, one at least. Ends the validity of views into earlier ones."""
+        buffer, start, end = self._buffer, self._start, self._end
+        if start:
+            if start < end:
+                view = memoryview(buffer)
+                view[: end - start] = view[start:end]
+            self._start, self._end = start, end = 0, end - start
+        if self._full:
+            self._full = False
+            most = max(_ROOM, self._need + _ROOM // 4)
+            if len(buffer) < most:
+                self._buffer = bytearray(min(most, max(_SMALLEST_ROOM, 2 * len(buffer))))
+                self._buffer[:end] = memoryview(buffer)[:end]
+        return memoryview(self._buffer)[end:]
+
+    def filled(self, count: int) -> list[Pdu | RemoteProtocolError]:
+        """So many bytes were put into `room`: the PDUs that are complete now, in order; a bad one is an error in
+        its place. Never raises. Long fragments are views into the buffer, valid until `room` is called again.
+        """
+        return self._take(count, keep=False)
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Pdu | RemoteProtocolError]:
-        """The PDUs that are complete now, in order; a bad one is an error in its place. Never raises.
-
-        `bytes` are not copied where a PDU lies within them; other buffers are, as their owner may reuse them.
-        """
-        chunk = data if isinstance(data, bytes) else bytes(data)
-        if self._skip:
-            skipped = min(self._skip, len(chunk))
-            self._skip -= skipped
-            chunk = chunk[skipped:]
-        if self._have:
-            self._keep(chunk)
-            if self._have < self._need:
-                return []
-            chunk = b"".join(self._parts)
-            self._parts = []
-            self._have = 0
+        """As `room` and `filled`, for bytes that lie elsewhere: everything is copied, nothing is a view."""
         out: list[Pdu | RemoteProtocolError] = []
-        position = self._decode(chunk, out)
-        if position < len(chunk):
-            self._keep(memoryview(chunk)[position:])
+        position, size = 0, len(data)
+        view = memoryview(data)
+        while position < size:
+            skipped = min(self._skip, size - position)
+            self._skip -= skipped
+            position += skipped
+            room = self.room()
+            count = min(len(room), size - position)
+            room[:count] = view[position : position + count]
+            position += count
+            out += self._take(count, keep=True)
         return out
 
-    def _decode(self, buffer: bytes, out: list[Pdu | RemoteProtocolError]) -> int:
+    def relax(self) -> None:
+        """Let go of a large buffer that holds nothing: for an association at rest."""
+        if self._start == self._end and len(self._buffer) > _SMALLEST_ROOM:
+            self._buffer = bytearray()
+            self._start = self._end = 0
+            self._full = True
+
+    def _take(self, count: int, *, keep: bool) -> list[Pdu | RemoteProtocolError]:
+        self._end = end = self._end + count
+        self._full = end == len(self._buffer)
+        if self._skip:
+            skipped = min(self._skip, end - self._start)
+            self._skip -= skipped
+            self._start += skipped
+        if end - self._start < self._need:
+            return []
+        out: list[Pdu | RemoteProtocolError] = []
+        self._start = self._decode(out, keep)
+        return out
+
+    def _decode(self, out: list[Pdu | RemoteProtocolError], keep: bool) -> int:
         """Decode every whole PDU; returns where the rest begins."""
-        position, end = 0, len(buffer)
+        buffer, position, end = self._buffer, self._start, self._end
         while True:
             if end - position < _HEADER_LENGTH:
                 self._need = _HEADER_LENGTH
@@ -165,12 +207,12 @@ class Decoder:
                 self._need = following - position
                 return position
             elif is_data:
-                out.append(decode_data(buffer, body, following))
+                out.append(decode_data(buffer, body, following, keep=keep))
             else:
-                out.append(_decode_control(kind, buffer, body, following))
+                out.append(_decode_control(kind, bytes(memoryview(buffer)[body:following])))
             position = following
 
-    def _judge(self, kind: int, length: int, buffer: bytes, position: int) -> RemoteProtocolError | None:
+    def _judge(self, kind: int, length: int, buffer: bytearray, position: int) -> RemoteProtocolError | None:
         """What the six bytes of the header alone forbid."""
         if kind == _P_DATA:
             cap = self._data_cap
@@ -181,7 +223,7 @@ class Decoder:
                 return _invalid(f"a PDU of type {kind:02X}H with length {length}")
             return None
         else:
-            hint = _foreign_protocol(buffer[position : position + _HEADER_LENGTH])
+            hint = _foreign_protocol(bytes(buffer[position : position + _HEADER_LENGTH]))
             return RemoteProtocolError(
                 AbortSource.SERVICE_PROVIDER, AbortReason.UNRECOGNIZED_PDU, f"PDU type {kind:02X}H{hint}"
             )
@@ -189,21 +231,17 @@ class Decoder:
             return _invalid(f"a PDU of type {kind:02X}H with length {length}, more than {cap}")
         return None
 
-    def _keep(self, chunk: bytes | memoryview) -> None:
-        self._have += len(chunk)
-        if len(chunk) >= _SMALL_CHUNK:
-            self._parts.append(chunk)
-        elif self._parts and isinstance(self._parts[-1], bytearray):
-            self._parts[-1] += chunk
-        else:
-            self._parts.append(bytearray(chunk))
-
 
 _CONTROL = frozenset({PduType.A_ASSOCIATE_RJ, PduType.A_RELEASE_RQ, PduType.A_RELEASE_RP, PduType.A_ABORT})
 
 
-def decode_data(buffer: bytes, position: int, end: int) -> PDataTF | RemoteProtocolError:
-    """The body of a P-DATA-TF (PS3.8 9.3.5); PDVs that do not fill it exactly are an error (bad-input U27)."""
+def decode_data(
+    buffer: bytes | bytearray, position: int, end: int, *, keep: bool = True
+) -> PDataTF | RemoteProtocolError:
+    """The body of a P-DATA-TF (PS3.8 9.3.5); PDVs that do not fill it exactly are an error (bad-input U27).
+
+    Without `keep` long fragments are views into the buffer.
+    """
     pdvs: list[PDV] = []
     view = memoryview(buffer)
     unpack = _PDV_HEADER.unpack_from
@@ -216,7 +254,9 @@ def decode_data(buffer: bytes, position: int, end: int) -> PDataTF | RemoteProto
         if length < 2 or following > end:
             return _invalid(f"a PDV of length {length}")
         is_command, is_last = _FLAGS[control & 3]
-        data = view[position + 6 : following] if length > _VIEW_FROM else buffer[position + 6 : following]
+        data: bytes | memoryview = view[position + 6 : following]
+        if keep or length <= _VIEW_FROM:
+            data = bytes(data)
         pdvs.append(new(PDV, (context_id, is_command, is_last, data)))
         position = following
     if not pdvs:
@@ -224,19 +264,19 @@ def decode_data(buffer: bytes, position: int, end: int) -> PDataTF | RemoteProto
     return PDataTF(tuple(pdvs))
 
 
-def _decode_control(kind: int, buffer: bytes, position: int, end: int) -> Pdu | RemoteProtocolError:
+def _decode_control(kind: int, body: bytes) -> Pdu | RemoteProtocolError:
     if kind in (PduType.A_ASSOCIATE_RQ, PduType.A_ASSOCIATE_AC):
         try:
             if kind == PduType.A_ASSOCIATE_RQ:
-                return ul_items.decode_rq(buffer, position, end)
-            return ul_items.decode_ac(buffer, position, end)
+                return ul_items.decode_rq(body, 0, len(body))
+            return ul_items.decode_ac(body, 0, len(body))
         except ul_items.Malformed as error:
             return _invalid(str(error))
     if kind == PduType.A_RELEASE_RQ:
         return ReleaseRQ()
     if kind == PduType.A_RELEASE_RP:
         return ReleaseRP()
-    _, second, third, fourth = _FOUR_BYTES.unpack_from(buffer, position)
+    _, second, third, fourth = _FOUR_BYTES.unpack(body)
     if kind == PduType.A_ASSOCIATE_RJ:
         return AssociateRJ(second, third, fourth)
     return Abort(third, fourth)

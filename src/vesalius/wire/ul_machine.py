@@ -100,11 +100,25 @@ class UpperLayer(Actions):
         return self._local(Cause.EVT5 if self.role is Role.ACCEPTOR else Cause.EVT2, None)
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[Effect]:
-        """Bytes from the peer, in any split. Events may hold views into `data` where it is `bytes`."""
+        """Bytes from the peer, in any split."""
+        return [] if self.state is State.STA1 else self._indicate(self._decoder.feed(data))
+
+    def room(self) -> memoryview:
+        """Where a driver may read the peer's next bytes into, one at least, to say so with `filled`."""
+        return self._decoder.room()
+
+    def filled(self, count: int) -> list[Effect]:
+        """As `receive`, of bytes in `room`. What events hold of them is valid until `room` is called again."""
+        pdus = self._decoder.filled(count)
+        return [] if self.state is State.STA1 else self._indicate(pdus)
+
+    def relax(self) -> None:
+        """Nothing comes for the time being: let go of memory that waits for it."""
+        self._decoder.relax()
+
+    def _indicate(self, pdus: list[Pdu | RemoteProtocolError]) -> list[Effect]:
         effects: list[Effect] = []
-        if self.state is State.STA1:
-            return effects
-        for pdu in self._decoder.feed(data):
+        for pdu in pdus:
             if self.state is State.STA6 and isinstance(pdu, PDataTF):
                 bad = self._foreign_context(pdu)
                 if bad is None:

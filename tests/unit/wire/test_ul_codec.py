@@ -177,8 +177,46 @@ def test_data_stay_valid_where_the_driver_reuses_its_buffer():
 
 
 def test_long_fragments_are_views_and_not_copies():
-    raw = encode(PDataTF((PDV(1, False, True, bytes(100_000)),)))
-    assert isinstance(only(raw).pdvs[0].data, memoryview)
+    stream = encode(PDataTF((PDV(1, True, True, b"c" * 100), PDV(1, False, False, b"x" * 10_000))))
+    decoder = Decoder()
+    room = decoder.room()
+    room[: len(stream)] = stream
+    (pdu,) = decoder.filled(len(stream))
+    assert isinstance(pdu.pdvs[0].data, bytes)
+    assert isinstance(pdu.pdvs[1].data, memoryview)
+    assert pdu.pdvs[1].data.obj is room.obj
+
+
+@settings(max_examples=100)
+@given(st.lists(strategies.pdus | st.sampled_from((b"GET / ", BAD)), max_size=6), st.randoms(use_true_random=False))
+def test_bytes_read_into_the_room_give_the_same_pdus(pdus, rng: random.Random):
+    stream = b"".join(pdu if isinstance(pdu, bytes) else encode(pdu) for pdu in pdus)
+    decoder, found, position = Decoder(), [], 0
+    while position < len(stream):
+        room = decoder.room()
+        size = min(len(room), len(stream) - position, rng.choice((1, 5, 6, 7, 3000, 100_000)))
+        room[:size] = stream[position : position + size]
+        found += [_plain(pdu) for pdu in decoder.filled(size)]
+        position += size
+        if rng.random() < 0.2:
+            decoder.relax()
+    assert found == [_plain(pdu) for pdu in decode(stream)]
+
+
+def test_the_room_grows_with_what_has_come_and_is_let_go_of_at_rest():
+    decoder, largest = Decoder(), PDataTF((PDV(1, False, False, bytes((1 << 20) - 6)),))
+    stream, position = encode(largest) * 3, 0
+    first = len(decoder.room())
+    assert first < 64 << 10
+    while position < len(stream):
+        room = decoder.room()
+        size = min(len(room), len(stream) - position)
+        assert 0 < len(room) <= max(264 << 10, position * 2 + first)
+        room[:size] = stream[position : position + size]
+        decoder.filled(size)
+        position += size
+    decoder.relax()
+    assert len(decoder.room()) == first
 
 
 def test_a_pdu_after_a_bad_one_is_read_from_where_the_bad_one_ends():
