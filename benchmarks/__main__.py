@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import find, peers, process, results, retrieve, store
+from benchmarks import find, peers, process, results, retrieve, store, web_metadata, web_search
 from benchmarks.results import Sample
 
 
@@ -28,6 +28,10 @@ def workloads(args: argparse.Namespace) -> dict[str, Callable[[], Iterator[Sampl
         "find-1000": lambda: find.at_size(1_000),
         "find-many": lambda: find.at_size(many),
         "retrieve": lambda: retrieve.workload(servers, rounds),
+        "web-metadata": lambda: web_metadata.workload(servers, rounds),
+        "web-search-peers": lambda: web_search.against_peers(servers),
+        "web-search-1000": lambda: web_search.at_size(1_000),
+        "web-search-many": lambda: web_search.at_size(many),
         "memory": lambda: process.memory(servers, 1_000 if quick else 10_000),
         "growth": lambda: process.growth(10_000, many),
     }

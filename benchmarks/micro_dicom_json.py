@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pydicom.filereader import read_dataset
-
 from tests.support.corpus import IMPLICIT_LE, Item, items
+
 from vesalius.model import dicom_json
 from vesalius.model.elements import read_header
 

@@ -65,7 +65,8 @@ def vesalius(destination_port: int = 4399, data: Path | None = None, workers: in
 @contextmanager
 def orthanc_peer(destination_port: int = 4399) -> Iterator[Running]:
     """Orthanc with its durable defaults."""
-    with orthanc.running_orthanc({DESTINATION: ("127.0.0.1", destination_port)}, name="bench") as running:
+    peers = {DESTINATION: ("127.0.0.1", destination_port)}
+    with orthanc.running_orthanc(peers, name="bench", dicomweb=orthanc.has_dicomweb()) as running:
         yield Running(f"orthanc {running.version}", "ORTHANC", running.dicom_port, running.pid, running.http_port)
 
 

@@ -30,6 +30,11 @@ class Orthanc:
     version: str
     pid: int
 
+    @property
+    def dicom_web(self) -> str:
+        """The root of its DICOMweb services, where it was started with them."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
+
     def get(self, path: str) -> object:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=30) as answer:
             return json.loads(answer.read())
@@ -49,11 +54,29 @@ def command() -> list[str] | None:
     return [found] if found else None
 
 
+def has_dicomweb() -> bool:
+    """Whether the DICOMweb plugin is there too."""
+    start = command()
+    return start is not None and ((TREE if start[0] == "chroot" else Path("/")) / PLUGIN).exists()
+
+
+PLUGIN = "usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+
+
 @contextmanager
 def running_orthanc(
-    peers: dict[str, tuple[str, int]] | None = None, name: str = "interop", *, dicom_port: int = 0
+    peers: dict[str, tuple[str, int]] | None = None,
+    name: str = "interop",
+    *,
+    dicom_port: int = 0,
+    dicomweb: bool = False,
+    dicomweb_servers: dict[str, str] | None = None,
 ) -> Iterator[Orthanc]:
-    """Orthanc on free ports with an empty store; `peers`: AE title -> (host, port)."""
+    """Orthanc on free ports with an empty store; `peers`: AE title -> (host, port).
+
+    With `dicomweb` its DICOMweb plugin is loaded (Debian package orthanc-dicomweb); `dicomweb_servers`: name -> root
+    of the servers that its own client may reach.
+    """
     start = command()
     if start is None:
         pytest.skip("Orthanc is not installed (Debian package orthanc, or the tree in VESALIUS_ORTHANC_TREE)")
@@ -63,8 +86,10 @@ def running_orthanc(
     outside = root / folder.relative_to("/")
     shutil.rmtree(outside, ignore_errors=True)
     outside.mkdir(parents=True)
+    if dicomweb and not (root / PLUGIN).exists():
+        pytest.skip("Orthanc's DICOMweb plugin is not installed (Debian package orthanc-dicomweb)")
     dicom_port, http_port = dicom_port or free_port(), free_port()
-    config = {
+    config: dict[str, object] = {
         "Name": "peer",
         "StorageDirectory": str(folder),
         "IndexDirectory": str(folder),
@@ -80,6 +105,9 @@ def running_orthanc(
         "DicomCheckCalledAet": False,
         "DicomModalities": {aet.lower(): [aet, host, port] for aet, (host, port) in (peers or {}).items()},
     }
+    if dicomweb:
+        config["Plugins"] = [f"/{PLUGIN}"]
+        config["DicomWeb"] = {"Enable": True, "Root": "/dicom-web/", "Servers": dicomweb_servers or {}}
     (outside / "orthanc.json").write_text(json.dumps(config))
     with (outside / "log").open("wb") as log:
         process = subprocess.Popen(
