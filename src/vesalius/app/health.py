@@ -21,7 +21,7 @@ from vesalius import __version__
 from vesalius.app import metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners
-from vesalius.app.wiring import Archive, index_folder, packs_folder
+from vesalius.app.wiring import Archive, index_file, packs_folder
 from vesalius.backends.packs_volume import PackSettings, has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
@@ -101,11 +101,11 @@ class ArchiveSite:
 
     def _index_volume_problems(self) -> list[str]:
         """A question is answered on a full disk, too: only room tells whether the next instance can be indexed."""
-        folder = index_folder(self._archive.settings)
-        if folder is None:
+        file = index_file(self._archive.settings)
+        if file is None:
             return []
         try:
-            found = os.statvfs(folder)
+            found = os.statvfs(file.parent)
         except OSError as error:
             return [f"index: {error.strerror}"]
         if room_above(found, INDEX_ROOM) <= 0:

@@ -106,10 +106,10 @@ def database_url(settings: Settings) -> str:
     return settings.database or f"sqlite:///{(Path(settings.data) / 'index.db').absolute()}"
 
 
-def index_folder(settings: Settings) -> Path | None:
-    """Where the index lies; None where a database server keeps it."""
+def index_file(settings: Settings) -> Path | None:
+    """The file of an embedded index; None where a database server keeps it."""
     scheme, _, path = database_url(settings).partition(":///")
-    return Path(path).parent if scheme == "sqlite" else None
+    return Path(path) if scheme == "sqlite" else None
 
 
 def packs_folder(settings: Settings) -> Path:

@@ -159,10 +159,10 @@ def unavailable(error: BaseException) -> IndexUnavailable:
     code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
     code = code or getattr(origin, "strerror", None)
     kind = type(origin).__name__ + (f" ({code})" if code else "")
-    return IndexUnavailable(
-        f"the index database failed: {kind}",
-        hint="look whether the database server runs, and whether its disk is full or read-only",
-    )
+    hint = "look whether the database server runs, and whether its disk is full or read-only"
+    if str(code).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        hint = "its file is damaged: stop the service and run `vesalius reindex`, which makes it anew from the packs"
+    return IndexUnavailable(f"the index database failed: {kind}", hint=hint)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> None:

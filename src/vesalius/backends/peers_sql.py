@@ -17,7 +17,7 @@ def all_peers(database: Database) -> list[Peer]:
 
     def read(connection: sa.Connection) -> list[Peer]:
         statement = sa.select(schema.peer).order_by(schema.peer.c.name)
-        return [_peer(row) for row in connection.execute(statement).mappings()]
+        return [peer_of(row) for row in connection.execute(statement).mappings()]
 
     return database.read(read)
 
@@ -44,7 +44,8 @@ def remove(database: Database, name: str) -> bool:
     return database.write(lambda connection: connection.execute(statement).rowcount > 0)
 
 
-def _peer(row: Any) -> Peer:
+def peer_of(row: Any) -> Peer:
+    """A peer from its row."""
     return Peer(
         name=row["name"],
         host=row["host"],

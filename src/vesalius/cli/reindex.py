@@ -12,7 +12,8 @@ from vesalius.cli import options
 def reindex(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
     """Forget the index and make it again from the packs: after a lost database, or a new Vesalius that indexes more.
 
-    Peers stay. The service must not run meanwhile.
+    Peers stay. The service must not run meanwhile. An embedded database whose file is damaged is set aside first, with
+    whatever peers can still be read from it taken over.
 
     Example:
 
@@ -23,21 +24,32 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
     from pathlib import Path
 
     from vesalius.app.datadir import service_lock
+    from vesalius.app.wiring import index_file
     from vesalius.archive.reindex import ReindexReport
     from vesalius.archive.reindex import reindex as again
+    from vesalius.backends.database_damage import is_damaged, peers_in, set_aside
     from vesalius.cli import exit_codes, output
 
-    with options.archive(data, config, must_exist=False) as archive, service_lock(Path(archive.settings.data)):
-        total = sum(pack.size for pack in archive.blobs.packs())
-        with output.progress("reindexing", total, unit="bytes") as advance:
-            shown = 0
+    wanted = options.settings(data, config)
+    with service_lock(Path(wanted.data)):
+        file = index_file(wanted)
+        aside = set_aside(file) if file is not None and is_damaged(file) else None
+        with options.archive(data, config, must_exist=False) as archive:
+            if aside is not None:
+                peers = peers_in(aside)
+                for peer in peers:
+                    archive.index.save_peer(peer)
+                output.note(f"The database was damaged and lies in {aside} now; {len(peers)} peers were taken over.")
+            total = sum(pack.size for pack in archive.blobs.packs())
+            with output.progress("reindexing", total, unit="bytes") as advance:
+                shown = 0
 
-            def progress(report: ReindexReport) -> None:
-                nonlocal shown
-                advance(report.bytes - shown)
-                shown = report.bytes
+                def progress(report: ReindexReport) -> None:
+                    nonlocal shown
+                    advance(report.bytes - shown)
+                    shown = report.bytes
 
-            report = again(archive.blobs, archive.index, progress=progress)
+                report = again(archive.blobs, archive.index, progress=progress)
     untold = [asdict(one) for one in report.untold]
     if json:
         output.facts(asdict(report) | {"seconds": round(report.seconds, 3)}, json=True)
