@@ -1,4 +1,4 @@
-"""P3: the n-th system call of a C-STORE fails, once or from then on: no success without durability, and life goes on."""
+"""P3: the n-th system call of a C-STORE fails, once or from then on: no success without durability, all else lives."""
 
 from __future__ import annotations
 

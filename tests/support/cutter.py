@@ -6,7 +6,6 @@ save it by accident. What it does not model: torn sectors, and a disk that lies 
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -43,8 +42,20 @@ class Disk:
         self.mounted = False
 
     def mount(self) -> None:
-        _run("mount", "-o", "loop,commit=60", self.image, self.mount_point)
-        self.mounted = True
+        end = time.monotonic() + 120
+        while True:
+            _run("mount", "-o", "loop,commit=60", self.image, self.mount_point)
+            self.mounted = True
+            try:
+                os.close(os.open(self.mount_point / ".alive", os.O_CREAT | os.O_WRONLY))
+                return
+            except OSError:
+                # Somebody's mount namespace, such as that of `ip netns exec`, still holds the file system that was
+                # cut, and the kernel has given us the same again.
+                self.unmount()
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
 
     def cut(self, how: Cut = Cut.NOTHING_FLUSHED) -> None:
         """Now. Every later write and sync fails; nothing that is only in memory is written any more."""
@@ -119,8 +130,12 @@ def small_volume(folder: Path, name: str, size: int = 64 << 20, inodes: int = 0)
     try:
         yield mount_point
     finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            _run("umount", mount_point)
+        for _ in range(40):
+            if subprocess.run(["umount", mount_point], capture_output=True, check=False).returncode == 0:
+                break
+            time.sleep(0.05)
+        else:
+            subprocess.run(["umount", "-l", mount_point], check=False)
 
 
 def _run(*command: str | Path) -> None:
