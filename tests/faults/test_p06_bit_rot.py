@@ -63,7 +63,7 @@ def _verify(server: Server, config: Path, *extra: str) -> tuple[int, dict[str, b
 
 
 def test_no_bad_byte_is_served_and_verify_reports_each_damage(tmp_path: Path) -> None:
-    server, ledger = _filled(tmp_path)
+    server, _ledger = _filled(tmp_path)
     random_ = random.Random(61)
     try:
         found = places(server.data / "index.db", server.data / "packs")
@@ -80,7 +80,7 @@ def test_no_bad_byte_is_served_and_verify_reports_each_damage(tmp_path: Path) ->
         assert findings.keys() == ways.keys(), {uid: ways.get(uid) for uid in findings.keys() ^ ways.keys()}
         assert not any(findings.values())
         # Storing goes on, and a sender that still has it can send it again: the archive had lost it.
-        uid = sorted(must_fail)[0]
+        uid = min(must_fail)
         again = next(
             one
             for number in range(ASSOCIATIONS)
@@ -140,7 +140,7 @@ def _wait_copied(server: Server) -> None:
 
 def test_damage_while_the_service_is_down_cuts_nothing_that_is_whole(tmp_path: Path) -> None:
     """After a crash a torn tail is cut off; damage in the middle looks like one, and what lies behind must stay."""
-    server, ledger = _filled(tmp_path)
+    server, _ledger = _filled(tmp_path)
     random_ = random.Random(63)
     try:
         server.kill()

@@ -72,6 +72,6 @@ def _conflicts(server: Server, url: str, races: int, contents: int) -> int:
     current = [row["sop_instance_uid"] for row in rows if row["rank"] == 0]
     assert len(current) == len(set(current)) == races, "a UID has no current instance, or two"
     if contents > 1:
-        notes = vesalius("notes", "--json", data=server.data, **({"VESALIUS_DATABASE": url})).stdout
+        notes = vesalius("notes", "--json", data=server.data, VESALIUS_DATABASE=url).stdout
         assert notes.count("conflict") >= races, notes[:500]
     return len(rows) - races

@@ -10,10 +10,8 @@ import asyncio
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
 from tests.support import raw_dicom as raw
 from tests.support.load import instance
 from tests.support.raw_dicom import RawPeer, pdu
@@ -22,7 +20,7 @@ from tests.support.server import Server, start_server
 ARTIM = 1.0
 INVALID, CLOSED, SILENCE = 0x08, -1, -2
 
-# Events: 6 A-ASSOCIATE-RQ, 3 -AC, 4 -RJ, 10 P-DATA-TF, 12 A-RELEASE-RQ, 13 -RP, 16 A-ABORT, 19 invalid, 17 closed, 18 ARTIM.
+# Events 6, 3, 4, 10, 12, 13, 16 of Table 9-10, then 19 (invalid PDU), 17 (connection closed) and 18 (ARTIM).
 EVENTS = {
     "A-ASSOCIATE-RQ": raw.RQ,
     "A-ASSOCIATE-AC": raw.AC,
