@@ -60,7 +60,7 @@ class Exporter:
         _prepare(folder)
         report = ExportReport()
         entries: list[Entry] = []
-        names = _Names()
+        names = Names()
         try:
             for study in studies:
                 before = report.files + len(report.damaged)
@@ -78,7 +78,7 @@ class Exporter:
         return report
 
     def _one(
-        self, instance: StoredInstance, folder: Path, names: _Names, entries: list[Entry], report: ExportReport
+        self, instance: StoredInstance, folder: Path, names: Names, entries: list[Entry], report: ExportReport
     ) -> None:
         file_id = names.name(instance)
         claim = Claim(instance.sop_class, instance.sop_instance, instance.transfer_syntax)
@@ -110,7 +110,7 @@ class Exporter:
             yield self._blobs.read_verified(member)
 
 
-class _Names:
+class Names:
     """File IDs: a folder per study, below it one per series (or several), files by number."""
 
     def __init__(self) -> None:
@@ -120,6 +120,7 @@ class _Names:
         self._folders = 0
 
     def name(self, instance: StoredInstance) -> tuple[str, str, str]:
+        """The file ID of the next file; call it once for each."""
         study = self._studies.setdefault(instance.study, len(self._studies))
         key = instance.study, instance.series
         count = self._counts.get(key, 0)

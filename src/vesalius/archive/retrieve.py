@@ -93,6 +93,28 @@ class Retrieve:
             return instance.transfer_syntax
         return self._transcoder.choose(instance.transfer_syntax, accepted)
 
+    def can(self, instance: StoredInstance, wanted: str) -> bool:
+        """Whether `turned` could give the instance in this transfer syntax, with loss or without. Reads nothing."""
+        return instance.transfer_syntax == wanted or (
+            self._transcoder.can(instance.transfer_syntax, wanted)
+            and instance.member.dataset_length <= LARGEST_TRANSCODED
+        )
+
+    def turned(self, instance: StoredInstance, wanted: str, *, whole: int = WHOLE_READ) -> Payload:
+        """The data set in exactly this transfer syntax, with loss where that is what it means.
+
+        As stored, a data set of more than `whole` bytes comes in chunks. Raises `CannotTranscode`, `DamagedInstance`.
+        """
+        member = instance.member
+        if wanted == instance.transfer_syntax:
+            if member.dataset_length > whole:
+                return Payload(wanted, member.dataset_length, self._blobs.stream_verified(member, CHUNK))
+            return Payload(wanted, member.dataset_length, iter((self._blobs.read_verified(member),)))
+        if member.dataset_length > LARGEST_TRANSCODED:
+            raise CannotTranscode("the data set is too large to be turned into another transfer syntax")
+        made = self._transcoder.transcode(self._blobs.read_verified(member), instance.transfer_syntax, wanted)
+        return Payload(wanted, len(made), iter((made,)))
+
     def payload(self, instance: StoredInstance, accepted: Sequence[str]) -> Payload:
         """The data set in the first fitting way: as stored, else turned without loss into one of `accepted`.
 
@@ -105,15 +127,7 @@ class Retrieve:
                 f"stored in {instance.transfer_syntax}, which cannot be turned into any that the receiver accepts",
                 hint="have the receiver accept the stored transfer syntax or Explicit VR Little Endian",
             )
-        member = instance.member
-        if wanted == instance.transfer_syntax:
-            if member.dataset_length > WHOLE_READ:
-                return Payload(wanted, member.dataset_length, self._blobs.stream_verified(member, CHUNK))
-            return Payload(wanted, member.dataset_length, iter((self._blobs.read_verified(member),)))
-        if member.dataset_length > LARGEST_TRANSCODED:
-            raise CannotTranscode("the data set is too large to be turned into another transfer syntax")
-        turned = self._transcoder.transcode(self._blobs.read_verified(member), instance.transfer_syntax, wanted)
-        return Payload(wanted, len(turned), iter((turned,)))
+        return self.turned(instance, wanted)
 
 
 def _level(values: Values) -> Level:

@@ -23,7 +23,19 @@ from starlette.routing import BaseRoute, Match, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesalius.model.errors import VesaliusError
-from vesalius.web import errors, metadata, qido, stow, uploads, workstation
+from vesalius.web import (
+    capabilities,
+    changes,
+    errors,
+    frames,
+    metadata,
+    openapi,
+    qido,
+    stow,
+    uploads,
+    wado,
+    workstation,
+)
 from vesalius.web.context import WebContext
 from vesalius.web.page import STYLE, page
 from vesalius.web.site import Facts, Place, Site
@@ -31,8 +43,8 @@ from vesalius.web.site import Facts, Place, Site
 __all__ = ["Facts", "Place", "Site", "create_app"]
 
 # Modules with `routes(ctx)`. Where two could match, the first does.
-DICOM_WEB: tuple[ModuleType, ...] = (qido, metadata, stow)
-API: tuple[ModuleType, ...] = (uploads,)
+DICOM_WEB: tuple[ModuleType, ...] = (frames, wado, qido, metadata, stow, capabilities)
+API: tuple[ModuleType, ...] = (uploads, changes, openapi)
 ROOT: tuple[ModuleType, ...] = (workstation,)
 
 _HEADERS = (

@@ -1,0 +1,241 @@
+"""Frames of stored instances: where they lie, their bytes, and what a worker process makes of them.
+
+Theory. Where the frames of an instance lie was worked out at its receipt (encapsulated) or follows from a few of its
+attributes (native), so a frame is one positioned read whose size is known before it is made. What has been worked
+out once is kept in a small memory by digest: bytes that were stored never change. A frame cannot be checked against
+the digest of the whole; the store serves it from a place that is not known as damaged, and the scrub finds the rest.
+
+A data set in a deflated transfer syntax has no places in it: it is inflated under a cap, and the last ones stay in
+memory. Pixels are never looked at here: what needs a codec goes to the worker processes.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from vesalius.model.datasets import inflate
+from vesalius.model.elements import HeaderLimits, read_header
+from vesalius.model.encodings import ITEM
+from vesalius.model.entities import PixelLayout, StoredInstance
+from vesalius.model.errors import CannotTranscode, DamagedInstance, NoSuchInstance
+from vesalius.model.native_frames import (
+    DOUBLE_PIXELS,
+    FLOAT_PIXELS,
+    NativeFrames,
+    cells_are_big_endian,
+    frame_count,
+    from_bit,
+    little_endian,
+    native_frames,
+)
+from vesalius.model.rendering import RenderRequest
+from vesalius.ports.blobs import BlobStore
+from vesalius.ports.pixels import FrameSource, PresentationSource, Transcoder
+from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, lookup
+
+LARGEST_HEADER = 64 << 20  # bytes before the pixels; no real object comes near
+LARGEST_INFLATED = 1 << 30
+LARGEST_STATE = 16 << 20  # of a presentation state
+HELD_INFLATED = 32 << 20  # inflated data sets in memory
+KNOWN = 4096  # instances whose frames are known
+
+_ITEM_HEAD = struct.Struct("<HHI")
+# Only the description of the pixels is wanted: long values and sequences are passed over.
+_LIMITS = HeaderLimits(value_bytes=1024, sequence_bytes=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What has been worked out of one instance."""
+
+    count: int
+    native: NativeFrames | None  # None: encapsulated
+
+
+class FrameSet:
+    """The frames of one instance, numbered from 0. Everything blocks."""
+
+    def __init__(
+        self,
+        instance: StoredInstance,
+        pixels: PixelLayout,
+        syntax: str,
+        known: _Known,
+        read: Callable[[int, int], bytes],
+        transcoder: Transcoder,
+    ) -> None:
+        self.instance = instance
+        self.pixels = pixels
+        self.transfer_syntax = syntax  # of the frames: Explicit VR Little Endian where the data set is deflated
+        self.count = known.count
+        self.native_frames = known.native
+        self._read = read
+        self._transcoder = transcoder
+
+    @property
+    def encapsulated(self) -> bool:
+        """Whether the frames are codestreams."""
+        return self.native_frames is None
+
+    @property
+    def form(self) -> str:
+        """The transfer syntax of what `stored` gives: native cells are always Explicit VR Little Endian."""
+        return self.transfer_syntax if self.encapsulated else EXPLICIT_LE
+
+    def check(self, index: int) -> None:
+        """Raises `NoSuchInstance` where there is no such frame."""
+        if not 0 <= index < self.count:
+            raise NoSuchInstance(f"there is no frame {index + 1}: the instance has {self.count}")
+
+    def length(self, index: int) -> int:
+        """About how many bytes `stored` reads."""
+        return self.native_frames.frame_bytes if self.native_frames is not None else self.pixels.frames[index][1]
+
+    def stored(self, index: int) -> bytes:
+        """The frame as stored: a codestream without its item headers, or native cells in little endian order.
+
+        Raises `NoSuchInstance`, `DamagedInstance`.
+        """
+        self.check(index)
+        native = self.native_frames
+        if native is None:
+            offset, length = self.pixels.frames[index]
+            return _without_items(self._read(offset, length))
+        first, size, skip = native.place(index)
+        data = self._read(self.pixels.offset + first, size)
+        if skip or native.bits % 8:
+            return from_bit(data, skip, native.bits)
+        return little_endian(data, native.cell) if cells_are_big_endian(self.transfer_syntax) else data
+
+    def native(self, index: int) -> bytes:
+        """The frame as native cells in little endian order, decoded where need be. Raises `CannotTranscode` also."""
+        return self.stored(index) if not self.encapsulated else self.encoded(index, EXPLICIT_LE)
+
+    def encoded(self, index: int, wanted: str) -> bytes:
+        """The frame in another transfer syntax, by a worker process. Raises as `native`."""
+        if self.encapsulated and wanted == self.transfer_syntax:
+            return self.stored(index)
+        return self._transcoder.frame(self.source(index), wanted)
+
+    def picture(self, index: int, request: RenderRequest, state: PresentationSource | None = None) -> bytes:
+        """The frame as a picture, by a worker process. Raises as `native`."""
+        return self._transcoder.render(self.source(index), request, state)
+
+    def source(self, index: int) -> FrameSource:
+        """The frame as the worker processes take it. Raises `NoSuchInstance`."""
+        self.check(index)
+        return FrameSource(
+            key=f"{self.instance.member.sha256}/{index}",
+            index=index,
+            transfer_syntax=self.transfer_syntax,
+            encapsulated=self.encapsulated,
+            floating={FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(self.pixels.tag, 0),
+            header=partial(_header, self._read, self.pixels, self.transfer_syntax),
+            data=partial(self.stored, index),
+        )
+
+
+class Frames:
+    """Opens the frames of stored instances. Thread-safe; one for a process."""
+
+    def __init__(self, blobs: BlobStore, transcoder: Transcoder) -> None:
+        self._blobs = blobs
+        self._transcoder = transcoder
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._inflated: OrderedDict[str, bytes] = OrderedDict()
+
+    def open(self, instance: StoredInstance) -> FrameSet:
+        """The frames of an instance. Blocks.
+
+        Raises `NoSuchInstance` where it has none, `CannotTranscode` where its description of them makes no sense,
+        `DamagedInstance`.
+        """
+        pixels = instance.pixels
+        if pixels is None:
+            raise NoSuchInstance("the instance has no frames")
+        syntax = instance.transfer_syntax
+        read = partial(self._blobs.read, instance.member)
+        if lookup(syntax).deflated:
+            read, syntax = partial(self._read_inflated, instance), EXPLICIT_LE
+        digest = instance.member.sha256
+        with self._lock:
+            known = self._known.get(digest)
+            if known is not None:
+                self._known.move_to_end(digest)
+        if known is None:
+            known = _work_out(read, pixels, syntax)
+            with self._lock:
+                self._known[digest] = known
+                while len(self._known) > KNOWN:
+                    self._known.popitem(last=False)
+        return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
+
+    def state(self, instance: StoredInstance) -> PresentationSource:
+        """A presentation state to be applied to pictures. Raises `CannotTranscode` for one too large."""
+        if instance.member.dataset_length > LARGEST_STATE:
+            raise CannotTranscode("the presentation state is too large")
+        dataset, syntax = self._blobs.read_verified(instance.member), instance.transfer_syntax
+        if lookup(syntax).deflated:
+            dataset, syntax = inflate(dataset, LARGEST_STATE), EXPLICIT_LE
+        return PresentationSource(syntax, dataset)
+
+    def inflated(self, instance: StoredInstance) -> bytes:
+        """The data set of a deflated transfer syntax, inflated. Raises `CannotTranscode` for one too large."""
+        digest = instance.member.sha256
+        with self._lock:
+            found = self._inflated.get(digest)
+        if found is None:
+            if instance.member.dataset_length > LARGEST_INFLATED:
+                raise CannotTranscode("the deflated data set is too large")
+            found = inflate(self._blobs.read_verified(instance.member), LARGEST_INFLATED)
+            with self._lock:
+                self._inflated[digest] = found
+                while sum(map(len, self._inflated.values())) > HELD_INFLATED and self._inflated:
+                    self._inflated.popitem(last=False)
+        return found
+
+    def _read_inflated(self, instance: StoredInstance, offset: int, length: int) -> bytes:
+        return self.inflated(instance)[offset : offset + length]
+
+
+def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> _Known:
+    if pixels.encapsulated:
+        if not lookup(syntax).encapsulated:
+            raise CannotTranscode("the pixels are encapsulated, which their transfer syntax does not allow")
+        if not pixels.frames:
+            raise NoSuchInstance(
+                "the frames of the instance cannot be told from its fragments",
+                hint="the instance itself can be retrieved as it was stored",
+            )
+        return _Known(len(pixels.frames), None)
+    header = read_header(_header(read, pixels, syntax), syntax, _LIMITS)
+    frame_count(header)
+    native = native_frames(header, pixels)
+    return _Known(native.count, native)
+
+
+def _header(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> bytes:
+    """The data set before the element that holds the pixels."""
+    end = pixels.offset - (12 if lookup(syntax).explicit else 8)
+    if end > LARGEST_HEADER:
+        raise CannotTranscode("what stands before the pixels is too large")
+    return read(0, end)
+
+
+def _without_items(data: bytes) -> bytes:
+    """The fragments of a frame, joined. Raises `DamagedInstance` where they are not what the index says."""
+    parts = []
+    at = 0
+    while at + 8 <= len(data):
+        group, element, length = _ITEM_HEAD.unpack_from(data, at)
+        if group << 16 | element != ITEM or at + 8 + length > len(data):
+            raise DamagedInstance("a frame does not lie where the index says")
+        parts.append(data[at + 8 : at + 8 + length])
+        at += 8 + length
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,248 @@
+"""WADO-RS of studies, series and instances (PS3.18 10.4.1.1.1): DICOM files in multipart/related or a ZIP archive.
+
+Theory. Which instances cannot be given in a form that the client takes is known before a byte is read: none at all is
+406, some is 206 with a Warning that counts them. The first instances are read and their digests compared before the
+status goes out, so that damage is answered properly where it is found in time; a damaged instance met later breaks
+the transfer off (a 200 with a silent hole would be a lie), is remembered, and the next request for it is a
+206 without it. Bodies are made while they are sent and never whole in memory.
+
+Files begin with a preamble of zeros whatever was sent to us (threat T6). Where every instance goes out as it is
+stored the length of the answer is known and said.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vesalius.archive.retrieve import Payload
+from vesalius.model.entities import Claim, StoredInstance
+from vesalius.model.errors import CannotTranscode, DamagedInstance
+from vesalius.model.file_meta import file_prefix
+from vesalius.web.context import WebContext
+from vesalius.web.multipart_out import Multipart, content_type
+from vesalius.web.negotiation import DICOM, accepted
+from vesalius.web.resources import LEVELS, Target, select, target_of
+from vesalius.web.streaming import Streamed, gathered
+from vesalius.web.transfer import Container, Form, form_of
+from vesalius.web.zip_out import zipped
+
+WHOLE = 4 << 20  # bytes; a larger data set is hashed first and then read in chunks
+AHEAD = 2 << 20  # bytes read and verified before the status goes out
+REMEMBERED = 10_000  # damaged instances
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """An instance and the transfer syntax in which it goes out."""
+
+    instance: StoredInstance
+    syntax: str
+    prefix: bytes  # of the file
+
+    @property
+    def as_stored(self) -> bool:
+        return self.syntax == self.instance.transfer_syntax
+
+
+@dataclass(slots=True)
+class Damaged:
+    """The instances that were found damaged by this process. Thread-safe."""
+
+    digests: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, instance: StoredInstance) -> None:
+        """Remember one."""
+        with self.lock:
+            if len(self.digests) < REMEMBERED:
+                self.digests.add(instance.member.sha256)
+
+    def discard(self, instance: StoredInstance) -> None:
+        """It is whole again."""
+        with self.lock:
+            self.digests.discard(instance.member.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Wado:
+    """Gives instances. One for a process."""
+
+    ctx: WebContext
+    damaged: Damaged = field(default_factory=Damaged)
+
+    async def respond(self, request: Request, target: Target) -> Response:
+        """Answer a request. Raises `Problem`, `IndexUnavailable`, `CannotTranscode`, `DamagedInstance`."""
+        form = form_of(accepted(request), single=target.instance is not None)
+        prepared = await self.ctx.call(self._prepare, target, form)
+        return self.answer(prepared, form)
+
+    def answer(self, prepared: Prepared, form: Form) -> Response:
+        """The response to what was prepared."""
+        headers = {}
+        status = 200
+        if prepared.missing:
+            status = 206
+            headers["Warning"] = (
+                f'299 {self.ctx.view.service}: "{prepared.missing} of {prepared.missing + prepared.count} instances '
+                f'could not be delivered"'
+            )
+        if form.container is Container.ZIP:
+            headers["Content-Disposition"] = 'attachment; filename="study.zip"'
+            return Streamed(self.ctx, gathered(prepared.zipped()), "application/zip", status=status, headers=headers)
+        if form.container is Container.SINGLE:
+            syntax = prepared.plans[0].syntax
+            return Streamed(
+                self.ctx,
+                gathered(prepared.files()),
+                f"{DICOM}; transfer-syntax={syntax}",
+                status=status,
+                headers=headers,
+                length=prepared.length(None),
+            )
+        frame = Multipart(DICOM)
+        return Streamed(
+            self.ctx,
+            gathered(prepared.parts(frame)),
+            frame.content_type,
+            status=status,
+            headers=headers,
+            length=prepared.length(frame),
+        )
+
+    # -- in the pool
+
+    def _prepare(self, target: Target, form: Form) -> Prepared:
+        return self.prepare(select(self.ctx, target), form)
+
+    def prepare(self, instances: Sequence[StoredInstance], form: Form) -> Prepared:
+        """Decide on every instance, and read the first. Blocks.
+
+        Raises `CannotTranscode` (406) where none can be given, `DamagedInstance` where damage is the only reason.
+        """
+        plans: list[_Planned] = []
+        refused = 0
+        for instance in instances:
+            syntax = form.syntax_for(instance, self.ctx.retrieve.can)
+            if syntax is None:
+                refused += 1
+                continue
+            claim = Claim(instance.sop_class, instance.sop_instance, syntax)
+            plans.append(_Planned(instance, syntax, file_prefix(claim)))
+        if not plans:
+            raise CannotTranscode(
+                "nothing of this can be given in a transfer syntax that the client accepts",
+                hint="Accept transfer-syntax=* for the form in which it is stored.",
+            )
+        return Prepared.of(self, plans, refused)
+
+
+class Prepared:
+    """Instances on their way out: the first are read, the others follow when it is their turn."""
+
+    def __init__(self, wado: Wado, plans: list[_Planned], missing: int) -> None:
+        self._wado = wado
+        self.plans = plans  # those that are going to be sent
+        self.missing = missing
+        self._read: deque[tuple[_Planned, Payload, bytes]] = deque()
+
+    @classmethod
+    def of(cls, wado: Wado, plans: list[_Planned], refused: int) -> Prepared:
+        """Leave out what is known as damaged, and read the first. Raises `DamagedInstance`, `CannotTranscode`."""
+        prepared = cls(wado, [], refused)
+        ahead = 0
+        error: CannotTranscode | DamagedInstance | None = None
+        for plan in plans:
+            if ahead < AHEAD or plan.instance.member.sha256 in wado.damaged.digests:
+                try:
+                    payload, first = prepared._open(plan)
+                except (CannotTranscode, DamagedInstance) as found:
+                    error = found
+                    prepared.missing += 1
+                    continue
+                if len(prepared._read) == len(prepared.plans):
+                    prepared._read.append((plan, payload, first))
+                    ahead += len(first)
+            prepared.plans.append(plan)
+        if not prepared.plans and error is not None:
+            raise error
+        return prepared
+
+    @property
+    def count(self) -> int:
+        """Instances that are going to be sent."""
+        return len(self.plans)
+
+    def length(self, frame: Multipart | None) -> int | None:
+        """Bytes of the whole answer; None where an instance has yet to be turned."""
+        if not all(plan.as_stored for plan in self.plans):
+            return None
+        files = [len(plan.prefix) + plan.instance.member.dataset_length for plan in self.plans]
+        if frame is None:
+            return sum(files)
+        fields = [len(_fields(plan)) for plan in self.plans]
+        around = frame.size(b"", 0)
+        return sum(files) + sum(fields) + around * len(files) + len(frame.end)
+
+    def files(self) -> Iterator[bytes]:
+        """The files, one after the other."""
+        for plan, payload, first in self._opened():
+            yield plan.prefix
+            yield first
+            yield from payload.chunks
+
+    def parts(self, frame: Multipart) -> Iterator[bytes]:
+        """The files as parts."""
+        return frame.pieces(
+            (_fields(plan), chain((plan.prefix, first), payload.chunks)) for plan, payload, first in self._opened()
+        )
+
+    def zipped(self) -> Iterator[bytes]:
+        """The files in a ZIP archive."""
+        syntaxes = {plan.instance.sop_instance: plan for plan in self.plans}
+        self._read.clear()
+
+        def payload(instance: StoredInstance) -> Payload:
+            opened, first = self._open(syntaxes[instance.sop_instance])
+            return Payload(opened.transfer_syntax, opened.length, chain((first,), opened.chunks))
+
+        return zipped((plan.instance for plan in self.plans), payload)
+
+    def _opened(self) -> Iterator[tuple[_Planned, Payload, bytes]]:
+        for plan in self.plans:
+            if self._read and self._read[0][0] is plan:
+                yield self._read.popleft()
+            else:
+                yield (plan, *self._open(plan))
+
+    def _open(self, plan: _Planned) -> tuple[Payload, bytes]:
+        """An instance ready to be sent: its first chunk has been read, so its digest has been compared."""
+        try:
+            payload = self._wado.ctx.retrieve.turned(plan.instance, plan.syntax, whole=WHOLE)
+            first = next(payload.chunks, b"")
+        except DamagedInstance:
+            self._wado.damaged.add(plan.instance)
+            raise
+        self._wado.damaged.discard(plan.instance)
+        return payload, first
+
+
+def _fields(plan: _Planned) -> bytes:
+    return content_type(f"{DICOM}; transfer-syntax={plan.syntax}")
+
+
+def routes(ctx: WebContext) -> list[Route]:
+    """Study, series and instance."""
+    wado = Wado(ctx)
+
+    async def give(request: Request) -> Response:
+        return await wado.respond(request, target_of(request))
+
+    return [Route(path, give, methods=["GET"]) for path, _ in LEVELS]
