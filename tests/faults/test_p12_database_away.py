@@ -77,9 +77,8 @@ def test_no_success_without_a_commit_and_it_goes_on_by_itself(
             refused += load.statuses[OUT_OF_RESOURCES]
             stored += load.stored
             check(server, ledger, rebuilt=None)
-        print(
-            f"{stored} stored, {refused} refused in {ROUNDS} rounds, {check(server, ledger, rebuilt=url, more_when_rebuilt=True)}"
-        )
+        found = check(server, ledger, rebuilt=url, more_when_rebuilt=True)
+        print(f"{stored} stored, {refused} refused in {ROUNDS} rounds, {found}")
         assert "Traceback" not in server.log_text(), server.log_text()[-4000:]
         assert server.stop() == 0
     finally:
