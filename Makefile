@@ -7,7 +7,7 @@ ARGS   ?=
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo check lint format types imports docs test test-all test-faults bench bench-quick image clean
+.PHONY: help install install-dev assets assets-dev run demo check lint format types imports docs test test-all test-faults bench bench-quick image clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,9 +25,16 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/base.stamp
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-install: $(VENV)/base.stamp       ## install what the product needs into .venv
+install: $(VENV)/base.stamp assets      ## install what the product needs into .venv and web-assets
 
-install-dev: $(VENV)/dev.stamp    ## and what its tests need
+install-dev: $(VENV)/dev.stamp assets-dev    ## and what its tests need
+
+# Costs nothing where it is current; says so and goes on where npm or its registry is out of reach.
+assets: $(VENV)/base.stamp        ## the viewer, from npm into web-assets
+	@$(BIN)/python tools/viewer.py
+
+assets-dev: $(VENV)/base.stamp
+	@$(BIN)/python tools/viewer.py --dev
 
 run: install     ## start the archive on its embedded defaults (DATA=folder ARGS="...")
 	@$(BIN)/vesalius serve --data $(DATA) $(ARGS)
@@ -72,4 +79,4 @@ image:           ## build the container image
 	docker build -t vesalius -f deploy/Containerfile .
 
 clean:           ## remove the environment and the caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) web-assets .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -14,6 +14,7 @@ Left out are source maps, service worker, the ONNX runtime (70 MB, for models th
     python tools/viewer.py            install or update; says what is missing and gives 0 where npm or the registry is
     python tools/viewer.py --require  the same, but what is missing gives 1 (for images and wheels)
     python tools/viewer.py --dev      with axe-core, for the tests
+    python tools/viewer.py --modules node_modules   from what `npm ci` has already fetched
 """
 
 from __future__ import annotations
@@ -87,6 +88,9 @@ REWRITES = (
     Rewrite("ndarray", re.compile(r"function compileConstructor\(dtype, dimension\) \{.*?\n[\t ]*\}\n"
                                   r"(?=\s*(?:function arrayDType|//\s*---|;?\s*/\*\*?|;))", re.DOTALL),
             _ndarray, re.compile(r"\.js$"), 4),
+    # An attribute without a value has no `Value` in DICOM JSON (PS3.18 F.2.5): the list of studies failed on it.
+    Rewrite("modalities", re.compile(r"i < ModalitiesInStudy\.Value\.length"),
+            "i < (ModalitiesInStudy.Value || []).length", re.compile(r"app\.bundle\.\w+\.js$"), 1),
     Rewrite("fonts", re.compile(r"url\(/(?=[0-9a-f]+\.woff2\))"), "url(", re.compile(r"\.css$"), 1),
     Rewrite("source maps", re.compile(r"^//# sourceMappingURL=\S+\s*$", re.MULTILINE), "", re.compile(r"\.(?:js|css)$"),
             1),
@@ -194,13 +198,13 @@ def build_viewer(package: Path, folder: Path) -> dict[str, object]:
     return {"version": version, "build": digest.hexdigest()[:12], "entry": entry[1], "style": style[1], "files": files}
 
 
-def install(target: Path, *, dev: bool) -> str:
+def install(target: Path, *, dev: bool, modules: Path | None = None) -> str:
     """Make `target` hold everything; what was there is replaced only by something complete. Gives a word on it."""
     started = time.monotonic()
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".new-") as text:
         temporary = Path(text)
-        modules = fetch(temporary, dev=dev)
+        modules = modules or fetch(temporary, dev=dev)
         made = temporary / "made"
         index = build_viewer(modules / "@ohif" / "app", made / "viewer")
         (made / "viewer" / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True), encoding="utf-8")
@@ -225,12 +229,13 @@ def main() -> int:
     parser.add_argument("--require", action="store_true", help="fail where the viewer cannot be installed")
     parser.add_argument("--dev", action="store_true", help="with what the tests need")
     parser.add_argument("--target", type=Path, default=ASSETS, help="folder to fill (web-assets)")
+    parser.add_argument("--modules", type=Path, help="a node_modules folder, instead of asking npm")
     options = parser.parse_args()
     if is_current(options.target, dev=options.dev):
         return 0
     sys.stderr.write("Installing the viewer from npm ...\n")
     try:
-        sys.stderr.write(f"Installed {install(options.target, dev=options.dev)}\n")
+        sys.stderr.write(f"Installed {install(options.target, dev=options.dev, modules=options.modules)}\n")
     except CannotInstall as error:
         sys.stderr.write(f"The viewer is not installed: {error}\n"
                          "Everything else works. Run `make assets` when npm can reach a registry.\n")  # fmt: skip

@@ -43,7 +43,11 @@ from vesalius.web.viewer_site import ViewerFolder, ViewerSite
 _FILES = files("vesalius.web")
 _PAGE = Template((_FILES / "templates" / "viewer.html").read_text(encoding="utf-8"))
 _MISSING = Template((_FILES / "templates" / "no-viewer.html").read_text(encoding="utf-8"))
-_CONFIG = (_FILES / "static" / "viewer-config.js").read_bytes()
+# What is ours in the viewer: its configuration and its colours.
+_OWN = {
+    "app-config.js": ((_FILES / "static" / "viewer-config.js").read_bytes(), "text/javascript"),
+    "theme.css": ((_FILES / "static" / "viewer-theme.css").read_bytes(), "text/css"),
+}
 
 MODES = ("viewer", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usAnnotation")
 COMPARE = "@ohif/hpCompare"
@@ -80,6 +84,12 @@ _PARAMETERS: dict[str, re.Pattern[str]] = {
 
 STUDY_INSTANCE_UID, PATIENT_ID, ISSUER = 0x0020000D, 0x00100020, 0x00100021
 MODALITIES, ACCESSION, STUDY_DATE = 0x00080061, 0x00080050, 0x00080020
+MODALITY, SERIES_INSTANCES = 0x00080060, 0x00201209
+
+_SINGLE = frozenset({"MG", "CR", "DX", "IO", "PX"})  # each image stands for itself
+_NO_IMAGES = frozenset(
+    {"SR", "PR", "KO", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "RWV", "REG", "FID", "ANN", "ECG", "DOC"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,6 @@ class StudyFacts:
 
     uid: str
     patient: tuple[str, str]
-    modalities: frozenset[str]
     date: str
 
 
@@ -102,22 +111,33 @@ def clean(parameters: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return kept
 
 
-def arrangement(modalities: frozenset[str]) -> tuple[str, str | None]:
-    """The mode that reads a study of these modalities, and the hanging protocol by name where one suits it."""
-    if modalities & {"SM"}:
-        return "microscopy", None
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """How a study is opened: mode, hanging protocol and stage of it by the viewer's names; None: its default."""
+
+    mode: str
+    protocol: str | None = None
+    stage: str | None = None
+
+
+def arrangement(series: Sequence[tuple[str, int]]) -> Arrangement:
+    """What suits a study of these series (modality, number of instances)."""
+    images = [(modality, count) for modality, count in series if modality not in _NO_IMAGES and count]
+    modalities = {modality for modality, _ in images}
+    if "SM" in modalities:
+        return Arrangement("microscopy")
     if {"PT", "CT"} <= modalities:
-        return "tmtv", None
-    for modality, protocol in (
-        ("MG", "@ohif/hpMammo"),
-        ("MR", "vesalius.mr"),
-        ("CT", "vesalius.ct"),
-        ("DX", "vesalius.cr"),
-        ("CR", "vesalius.cr"),
-    ):
-        if modality in modalities:
-            return "viewer", protocol
-    return "viewer", None
+        return Arrangement("tmtv")
+    single = sum(count for modality, count in images if modality in _SINGLE)
+    if "MG" in modalities and single > 2:
+        return Arrangement("viewer", "@ohif/hpMammo")
+    if single:
+        return Arrangement("viewer", "vesalius.cr", "two" if single > 1 else "one")
+    if "MR" in modalities:
+        return Arrangement("viewer", "vesalius.mr", "four" if len(images) > 2 else "two" if len(images) > 1 else "one")
+    if "CT" in modalities:
+        return Arrangement("viewer", "vesalius.ct")
+    return Arrangement("viewer")
 
 
 def routes(ctx: WebContext) -> list[BaseRoute]:
@@ -126,7 +146,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
     viewer = ctx.view.viewer
     return [
         Route(viewer, desk.home, methods=["GET"]),
-        Route(f"{viewer}/app-config.js", desk.config, methods=["GET"]),
+        *(Route(f"{viewer}/{name}", desk.own, methods=["GET"]) for name in _OWN),
         Route(f"{viewer}/{{build:str}}/{{name:path}}", desk.file, methods=["GET"]),
         Route(f"{viewer}/{{mode:path}}", desk.page, methods=["GET"]),
         Route("/workstation/IHEInvokeImageDisplay", desk.invoke, methods=["GET"]),
@@ -142,7 +162,7 @@ class _Workstation:
     def __init__(self, ctx: WebContext) -> None:
         self._ctx = ctx
         self._folder = ViewerFolder(ctx.view.assets)
-        self._config_tag = entity_tag(_CONFIG)
+        self._tags = {name: entity_tag(body) for name, (body, _) in _OWN.items()}
 
     def _prefix(self, request: Request) -> str:
         """The path that everything of this service is below as the browser sees it: "" or "/dicom"."""
@@ -151,8 +171,11 @@ class _Workstation:
     async def home(self, request: Request) -> Response:
         return _redirect(f"{self._prefix(request)}{self._ctx.view.viewer}/")
 
-    async def config(self, request: Request) -> Response:
-        return answer(request, _CONFIG, "text/javascript", tag=self._config_tag, headers={"Cache-Control": _ASK})
+    async def own(self, request: Request) -> Response:
+        """A file of ours that the viewer's page loads: asked for each time, sent when it changed."""
+        name = request.url.path.rpartition("/")[2]
+        body, media_type = _OWN[name]
+        return answer(request, body, media_type, tag=self._tags[name], headers={"Cache-Control": _ASK})
 
     async def page(self, request: Request) -> Response:
         """The viewer's one page, under every address that it makes for itself."""
@@ -177,10 +200,8 @@ class _Workstation:
 
     def _html(self, request: Request, site: ViewerSite) -> bytes:
         prefix, view = self._prefix(request), self._ctx.view
-        digest = self._config_tag.removeprefix('W/"').rstrip('"')[:12]
         values = {
             "assets": f"{prefix}{view.viewer}/{site.build}/",
-            "config": f"{prefix}{view.viewer}/app-config.js?v={digest}",
             "viewer": f"{prefix}{view.viewer}",
             "studies": f"{prefix}/",
             "dicom_web": f"{prefix}{view.dicom_web}",
@@ -233,7 +254,9 @@ class _Workstation:
         for uid in wanted:
             if uid not in by_uid:
                 raise Problem(404, "there is no such study", "It may not have arrived yet, or it was removed.")
-        return self._open(request, [by_uid[uid] for uid in wanted], mode, parts.get("series"), parts.get("instance"))
+        return await self._open(
+            request, [by_uid[uid] for uid in wanted], mode, parts.get("series"), parts.get("instance")
+        )
 
     async def invoke(self, request: Request) -> Response:
         """IHE Invoke Image Display (RAD-106): by study, accession number or patient."""
@@ -260,37 +283,51 @@ class _Workstation:
         if not studies:
             raise Problem(404, "there is no such study")
         studies.sort(key=lambda study: study.date, reverse=True)
-        return self._open(request, studies[:most], None, None, None)
+        return await self._open(request, studies[:most])
 
     def _find(self, keys: Values, most: int) -> list[StudyFacts]:
         """Studies by their keys. Blocks."""
-        asked: Values = {PATIENT_ID: (), ISSUER: (), MODALITIES: (), STUDY_DATE: (), **keys}
+        asked: Values = {PATIENT_ID: (), ISSUER: (), STUDY_DATE: (), **keys}
         query = parse(asked, Root.STUDY, Level.STUDY, Options(relational=True), limit=most)
         found = []
         for page in self._ctx.search.find(query):
             found += [_facts(values) for values in page]
         return found
 
-    def _open(
+    def _series(self, study: str) -> list[tuple[str, int]]:
+        """Modality and number of instances of the series of a study. Blocks."""
+        asked: Values = {STUDY_INSTANCE_UID: (study,), MODALITY: (), SERIES_INSTANCES: ()}
+        query = parse(asked, Root.STUDY, Level.SERIES, Options(relational=True), limit=1000)
+        return [
+            (_first(values, MODALITY), int(_first(values, SERIES_INSTANCES) or 0))
+            for page in self._ctx.search.find(query)
+            for values in page
+        ]
+
+    async def _open(
         self,
         request: Request,
         studies: Sequence[StudyFacts],
-        mode: str | None,
-        series: str | None,
-        instance: str | None,
+        mode: str | None = None,
+        series: str | None = None,
+        instance: str | None = None,
     ) -> Response:
         if len({study.patient for study in studies}) > 1:
             raise Problem(409, "these studies are of different patients", "Open them in windows of their own.")
-        suited, protocol = arrangement(studies[0].modalities)
-        if mode is not None and mode != suited:
-            suited, protocol = mode, None
-        if len(studies) > 1 and suited == "viewer":
-            protocol = COMPARE
-        query = [("StudyInstanceUIDs", ",".join(study.uid for study in studies))]
-        query += [("initialSeriesInstanceUID", series)] if series else []
-        query += [("initialSOPInstanceUID", instance)] if instance else []
-        query += [("hangingProtocolId", protocol)] if protocol else []
-        return _redirect(_with_query(f"{self._prefix(request)}{self._ctx.view.viewer}/{suited}", query))
+        way = arrangement(await self._ctx.call(self._series, studies[0].uid))
+        if mode is not None and mode != way.mode:
+            way = Arrangement(mode)
+        if len(studies) > 1 and way.mode == "viewer":
+            way = Arrangement(way.mode, COMPARE)
+        told = {
+            "StudyInstanceUIDs": ",".join(study.uid for study in studies),
+            "initialSeriesInstanceUID": series,
+            "initialSOPInstanceUID": instance,
+            "hangingProtocolId": way.protocol,
+            "stageId": way.stage,
+        }
+        query = [(name, value) for name, value in told.items() if value]
+        return _redirect(_with_query(f"{self._prefix(request)}{self._ctx.view.viewer}/{way.mode}", query))
 
 
 def _as_page(request: Request) -> Request:
@@ -299,13 +336,17 @@ def _as_page(request: Request) -> Request:
     return Request({**request.scope, "path_params": {"mode": path}})
 
 
-def _facts(values: Values) -> StudyFacts:
-    def first(tag: int) -> str:
-        value = values.get(tag, ())
-        return str(value[0]) if value else ""
+def _first(values: Values, tag: int) -> str:
+    value = values.get(tag, ())
+    return str(value[0]) if value else ""
 
-    modalities = frozenset(str(value) for value in values.get(MODALITIES, ()))
-    return StudyFacts(first(STUDY_INSTANCE_UID), (first(PATIENT_ID), first(ISSUER)), modalities, first(STUDY_DATE))
+
+def _facts(values: Values) -> StudyFacts:
+    uid = _first(values, STUDY_INSTANCE_UID)
+    identifier = _first(values, PATIENT_ID)
+    # Two patients without an identifier are not the same one.
+    patient = (identifier, _first(values, ISSUER)) if identifier else (uid, "")
+    return StudyFacts(uid, patient, _first(values, STUDY_DATE))
 
 
 def _uid(text: str, name: str) -> str:

@@ -10,6 +10,47 @@
   window.browserImportFunction = name => import(name);
 
   const root = window.location.origin + dicomWeb;
+  console.time('scriptToView'); // the viewer ends it at its first image
+
+  // Who is on the screen stands in every viewport, not only at the top of the window.
+  const item = (id, title, read) => ({
+    id,
+    title,
+    label: '',
+    inheritsFrom: 'ohif.overlayItem',
+    condition: ({ referenceInstance }) => Boolean(referenceInstance),
+    contentF: ({ referenceInstance, formatters }) => read(referenceInstance, formatters) || '',
+  });
+  const joined = (...parts) => parts.filter(Boolean).join('  ');
+  const patientName = (instance, { formatPN }) => formatPN(instance.PatientName);
+  const patientFacts = (instance, { formatDate }) =>
+    joined(
+      instance.PatientID,
+      instance.PatientSex,
+      instance.PatientBirthDate && '* ' + formatDate(instance.PatientBirthDate)
+    );
+  const studyFacts = (instance, { formatDate, formatTime }) =>
+    joined(
+      instance.StudyDate && formatDate(instance.StudyDate),
+      instance.StudyTime && formatTime(instance.StudyTime),
+      instance.AccessionNumber && '# ' + instance.AccessionNumber
+    );
+  const lossy = instance =>
+    instance.LossyImageCompression === '01' &&
+    joined('lossy', [].concat(instance.LossyImageCompressionRatio ?? []).map(ratio => Number(ratio) + ':1').join(', '));
+  const overlays = {
+    'viewportOverlay.topLeft': {
+      $set: [item('Patient', 'Patient', patientName), item('PatientFacts', 'ID, sex, birth date', patientFacts)],
+    },
+    'viewportOverlay.topRight': {
+      $set: [
+        item('Study', 'Study date and time, accession number', studyFacts),
+        item('StudyDescription', 'Study description', instance => instance.StudyDescription),
+        item('SeriesDescription', 'Series description', instance => instance.SeriesDescription),
+      ],
+    },
+    'viewportOverlay.bottomLeft': { $push: [item('Lossy', 'Compressed with loss when it came', lossy)] },
+  };
 
   // How studies are laid out where the viewer has no arrangement of its own. The server names one in the address by
   // the modalities of the study; the others are at hand in the layout menu.
@@ -37,9 +78,10 @@
     },
     displaySets: [{ id, matchedDisplaySetsIndex: index }],
   });
-  const stage = (name, rows, columns, viewports, least) => ({
-    name,
-    ...(least ? { stageActivation: { enabled: { minViewportsMatched: least } } } : {}),
+  const stage = (id, rows, columns, viewports) => ({
+    id,
+    name: `${rows} x ${columns}`,
+    stageActivation: { enabled: { minViewportsMatched: viewports.length } },
     viewportStructure: { layoutType: 'grid', properties: { rows, columns } },
     viewports,
   });
@@ -61,12 +103,12 @@
   const protocols = [
     protocol('vesalius.ct', 'CT', ['CT'], { image: volume }, [stage('one', 1, 1, [pane('image', 0)])]),
     protocol('vesalius.mr', 'MR, series side by side', ['MR'], { image: hasImages }, [
-      stage('four', 2, 2, [0, 1, 2, 3].map(index => pane('image', index)), 3),
-      stage('two', 1, 2, [0, 1].map(index => pane('image', index)), 2),
+      stage('four', 2, 2, [0, 1, 2, 3].map(index => pane('image', index))),
+      stage('two', 1, 2, [0, 1].map(index => pane('image', index))),
       stage('one', 1, 1, [pane('image', 0)]),
     ]),
     protocol('vesalius.cr', 'Radiographs', ['CR', 'DX'], { image: hasImages }, [
-      stage('two', 1, 2, [0, 1].map(index => pane('image', index)), 2),
+      stage('two', 1, 2, [0, 1].map(index => pane('image', index))),
       stage('one', 1, 1, [pane('image', 0)]),
     ]),
   ];
@@ -80,7 +122,9 @@
     routerBasename: viewer,
     extensions: [arrangements],
     modes: [],
-    customizationService: [],
+    // No tour at the first study: it lies over the images.
+    customizationService: [{ 'ohif.tours': { $set: [] }, ...overlays }],
+    showPatientInfo: 'visibleReadOnly',
     showStudyList: true,
     showWarningMessageForCrossOrigin: false,
     showCPUFallbackMessage: true,
