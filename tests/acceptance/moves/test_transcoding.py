@@ -28,7 +28,7 @@ NATIVE = {IMPLICIT, EXPLICIT, BIG, DEFLATED}
 JPEG_LS, RLE = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.5"
 # Decoders of lossy JPEG may differ in the last bit, and colour conversion adds another.
 LOSSY = {f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55)}
-MOST_OF_A_KIND = 2
+MOST_OF_A_KIND = 1
 # What each receiver takes, and nothing else.
 TAKES = {"EXPLICIT": EXPLICIT, "IMPLICIT": IMPLICIT, "BIG": BIG, "DEFLATED": DEFLATED, "JPEGLS": JPEG_LS, "RLE": RLE}
 FOLDERS = ("transfer-syntaxes/", "single-frame/", "multiframe/", "odd-and-broken/", "sr-ko-pr-seg-rt/seg")
@@ -39,6 +39,14 @@ class Loaded:
     server: Server
     receivers: dict[str, Receiver]
     items: dict[str, Item] = field(default_factory=dict)  # by SOP Instance UID
+    decoded: dict[str, np.ndarray | None] = field(default_factory=dict)  # the same, their pixels as sent
+
+    def before(self, uid: str) -> np.ndarray | None:
+        """The pixels of an instance as it was sent, decoded once."""
+        if uid not in self.decoded:
+            item = self.items[uid]
+            self.decoded[uid] = pixels(item.transfer_syntax, item.dataset)
+        return self.decoded[uid]
 
 
 def read(syntax: str, dataset: bytes) -> Dataset:
@@ -67,7 +75,7 @@ def chosen() -> Iterator[Item]:
     for item in corpus.items():
         if not item.name.startswith(FOLDERS) or not item.sop_instance or item.sop_instance in used:
             continue
-        if len(item.dataset) > 3 << 20:
+        if len(item.dataset) > 1 << 20:
             continue
         try:
             ds = read(item.transfer_syntax, item.dataset)
@@ -135,7 +143,7 @@ def test_a_receiver_of_one_native_syntax_gets_every_image_that_can_be_decoded(lo
     wrong, compared = [], 0
     for one in kept:
         item = loaded.items[one.sop_instance]
-        before, after = pixels(item.transfer_syntax, item.dataset), pixels(one.transfer_syntax, one.dataset)
+        before, after = loaded.before(one.sop_instance), pixels(one.transfer_syntax, one.dataset)
         if before is None:
             continue  # the second decoder does not know it; the contract tests of the codecs do
         compared += 1
@@ -150,9 +158,8 @@ def test_a_receiver_of_one_native_syntax_gets_every_image_that_can_be_decoded(lo
     assert not wrong
     assert compared > 40
     # What is native or losslessly compressed by a known method never fails; the rest is bytes that no decoder reads.
-    unread = [loaded.items[uid] for uid in failed]
-    assert [item.name for item in unread if pixels(item.transfer_syntax, item.dataset) is not None] == []
-    assert len(unread) < len(loaded.items) / 5
+    assert [loaded.items[uid].name for uid in failed if loaded.before(uid) is not None] == []
+    assert len(failed) < len(loaded.items) / 5
 
 
 def test_everything_but_the_pixels_is_the_same_after_transcoding(loaded: Loaded) -> None:
@@ -211,7 +218,7 @@ def test_a_c_get_in_a_rare_syntax_gets_what_can_be_written_so_without_loss(loade
     for uid, one in kept.items():
         item = loaded.items[uid]
         assert one.transfer_syntax == syntax
-        before, after = pixels(item.transfer_syntax, item.dataset), pixels(syntax, one.dataset)
+        before, after = loaded.before(uid), pixels(syntax, one.dataset)
         if before is None or after is None:
             continue
         compared += 1
