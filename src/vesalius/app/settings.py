@@ -126,6 +126,14 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
             why="Off: the same rule as for DICOM. With `tls_certificate` the HTTP port speaks TLS there.",
         ),
     ] = False
+    check_peer_addresses: Annotated[
+        bool,
+        setting(
+            "A peer must call from the address it is configured with; from another one it is refused (RJ 1/1/3).",
+            why="Off: host names, several interfaces and address translation are common. Turn it on where addresses "
+            "are fixed: an AE title alone is a label.",
+        ),
+    ] = False
     allow_unknown_on_loopback: Annotated[
         bool,
         setting(

@@ -185,6 +185,7 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         ae_title=settings.server.ae_title,
         any_called_ae_title=settings.server.any_called_ae_title,
         allow_unknown=allow_unknown,
+        check_addresses=settings.server.check_peer_addresses,
         associations=limits.associations,
         artim=limits.artim,
         idle=limits.idle,

@@ -81,7 +81,8 @@ RIGHTS = {
 def site(machines: tuple[Machine, Machine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     archive, workstation = machines
     folder = tmp_path_factory.mktemp("network")
-    config = f"[limits]\nconnect = {CONNECT}\n" + "".join(
+    limits = f"[server]\ncheck_peer_addresses = true\n[limits]\nconnect = {CONNECT}\n"
+    config = limits + "".join(
         f'[[peers]]\nname = "{aet}"\nhost = "{workstation.address}"\nport = {WORKSTATION_PORT}\n'
         f"allow = {json.dumps(sorted(rights))}\n"
         for aet, rights in RIGHTS.items()
@@ -142,6 +143,17 @@ def test_an_unknown_caller_from_the_network_is_refused_before_anything_else(site
     with pytest.raises(Refused) as refused:
         site.associate((VERIFICATION, [IMPLICIT]), called="OTHER")
     assert refused.value.args[0] == (1, 1, 7)
+
+
+def test_a_known_title_from_another_address_is_refused(site: Site) -> None:
+    with site.archive.inside(), pytest.raises(Refused) as refused:
+        RawScu.associate(
+            site.server.dimse_port,
+            [(VERIFICATION, [IMPLICIT])],
+            host=site.archive.address,  # the archive's own machine, whose address is not that of the peer
+            calling="WORKSTATION",
+        )
+    assert refused.value.args[0] == (1, 1, 3)
 
 
 @pytest.mark.parametrize("aet", RIGHTS)
