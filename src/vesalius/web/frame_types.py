@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, IMPLICIT_LE, RLE_LOSSLESS, lookup
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import OCTETS, MediaType, parse_media_types, weight_of
+from vesalius.web.negotiation import OCTETS, MediaType
 
 _JPEG = "1.2.840.10008.1.2.4."
 
@@ -79,11 +79,14 @@ def frame_form(ranges: Sequence[MediaType], stored: str, can: Can, *, single: bo
     Raises `Problem` (406) where it takes none.
     """
     best: FrameForm | None = None
+    refused = {wanted.part_type or wanted.essence for wanted in ranges if wanted.q <= 0}
     for wanted in ranges:
         if wanted.q <= 0:
             continue
         for form in _forms(wanted, stored, can, single=single):
-            if (best is None or form.q > best.q) and weight_of(_offer(form), ranges) > 0:
+            # Not `ranges`: "application/octet-stream; transfer-syntax=*" (OHIF and others) means as stored, whose
+            # media type it does not name.
+            if (best is None or form.q > best.q) and form.media_type not in refused:
                 best = form
                 break
     if best is None:
@@ -138,8 +141,3 @@ def _choices(kind: str, uid: str, stored: str) -> Iterator[tuple[str, str]]:
                 yield as_stored
         elif lookup(uid).encapsulated:
             yield media_type_of(uid), uid
-
-
-def _offer(form: FrameForm) -> MediaType:
-    text = f'multipart/related; type="{form.media_type}"' if form.multipart else form.media_type
-    return parse_media_types(text)[0]
