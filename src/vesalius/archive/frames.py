@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vesalius.model.datasets import inflate
-from vesalius.model.elements import HeaderLimits, read_header
+from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.encodings import ITEM
 from vesalius.model.entities import PixelLayout, StoredInstance
 from vesalius.model.errors import CannotTranscode, DamagedInstance, NoSuchInstance
@@ -121,6 +121,10 @@ class FrameSet:
         if self.encapsulated and wanted == self.transfer_syntax:
             return self.stored(index)
         return self._transcoder.frame(self.source(index), wanted)
+
+    def header(self) -> Header:
+        """What the data set says before its pixels. Raises `CannotTranscode`, `DamagedInstance`."""
+        return read_header(_header(self._read, self.pixels, self.transfer_syntax), self.transfer_syntax)
 
     def picture(self, index: int, request: RenderRequest, state: PresentationSource | None = None) -> bytes:
         """The frame as a picture, by a worker process. Raises as `native`."""

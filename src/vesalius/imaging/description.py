@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from vesalius.model.coercion import decimal_of, integer_of
 from vesalius.model.elements import Header
 from vesalius.model.encodings import Mode
 from vesalius.model.entities import Values
@@ -129,13 +130,13 @@ def strings(values: Mapping[int, object], tag: int) -> tuple[str, ...]:
 def number(values: Mapping[int, object], tag: int, default: float | None = None) -> float | None:
     """The first value of an element as a finite number."""
     text = next(iter(strings(values, tag)), None)
-    found = _finite(text) if text is not None else None
+    found = decimal_of(text) if text is not None else None
     return default if found is None else found
 
 
 def numbers(values: Mapping[int, object], tag: int) -> tuple[float, ...]:
     """Every value of an element as a number; () if one of them is none."""
-    found = [_finite(text) for text in strings(values, tag)]
+    found = [decimal_of(text) for text in strings(values, tag)]
     return () if any(value is None for value in found) else tuple(value for value in found if value is not None)
 
 
@@ -248,7 +249,7 @@ def _text_values(header: Header, tags: Sequence[int]) -> Values:
 
 
 def _numbers_of(header: Header, tags: Sequence[int]) -> dict[int, float | None]:
-    return {tag: _finite(next(iter(header.values(tag)), "")) for tag in tags}
+    return {tag: decimal_of(next(iter(header.values(tag)), "")) for tag in tags}
 
 
 def _aspect(header: Header, groups: Sequence[Mapping[int, object]]) -> float:
@@ -273,16 +274,8 @@ def _padding(header: Header, stored: int, signed: bool) -> tuple[int, int] | Non
 
 
 def _integer(header: Header, tag: int, default: int) -> int:
-    text = header.text(tag)
-    return int(text) if text and text.lstrip("-").isdecimal() else default
-
-
-def _finite(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < 1e300 else None
+    value = integer_of(header.text(tag) or "")
+    return default if value is None else value
 
 
 def _base64(text: str) -> bytes | None:

@@ -43,6 +43,15 @@ SHUTTER_SHAPE, LEFT, RIGHT, UPPER, LOWER = 0x00181600, 0x00181602, 0x00181604, 0
 CENTRE, RADIUS, VERTICES = 0x00181610, 0x00181612, 0x00181620
 
 
+# Grayscale, color and pseudo-color: those whose whole effect is on single images.
+PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3))
+
+
+def is_presentation_state(sop_class: str) -> bool:
+    """Whether instances of a SOP class say how images are to be shown."""
+    return sop_class in PRESENTATION_STATES
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A graphic or a text. Points are (column, row) of the image from 0, or fractions of what is displayed."""

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vesalius.model.errors import VesaliusError
 from vesalius.web import (
+    bulkdata,
     capabilities,
     changes,
     errors,
@@ -31,9 +32,12 @@ from vesalius.web import (
     metadata,
     openapi,
     qido,
+    rendered,
     stow,
+    thumbnail,
     uploads,
     wado,
+    wado_uri,
     workstation,
 )
 from vesalius.web.context import WebContext
@@ -43,9 +47,20 @@ from vesalius.web.site import Facts, Place, Site
 __all__ = ["Facts", "Place", "Site", "create_app"]
 
 # Modules with `routes(ctx)`. Where two could match, the first does.
-DICOM_WEB: tuple[ModuleType, ...] = (frames, wado, qido, metadata, stow, capabilities)
+DICOM_WEB: tuple[ModuleType, ...] = (
+    frames,
+    wado,
+    bulkdata,
+    rendered,
+    thumbnail,
+    wado_uri,
+    qido,
+    metadata,
+    stow,
+    capabilities,
+)
 API: tuple[ModuleType, ...] = (uploads, changes, openapi)
-ROOT: tuple[ModuleType, ...] = (workstation,)
+ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
 
 _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
