@@ -20,7 +20,7 @@ from typing import Protocol
 
 import structlog
 
-from vesalius.archive.seal import Pending, Sealer
+from vesalius.archive.seal import LARGEST_COMPARED, Pending, Sealer
 from vesalius.archive.validate import check_claim, check_record
 from vesalius.model.attributes import extract
 from vesalius.model.elements import HeaderLimits, HeaderReader
@@ -42,6 +42,8 @@ class IngestLimits:
     header: HeaderLimits = field(default_factory=HeaderLimits)
     # Most instances made durable by one sync and one transaction.
     batch: int = 256
+    # Two data sets of one UID with different bytes are compared element by element up to this size; 0: never.
+    compared_bytes: int = LARGEST_COMPARED
 
 
 class Observer(Protocol):
@@ -72,7 +74,9 @@ class Ingest:
         self._clock = clock
         self._limits = limits or IngestLimits()
         self._observe = observe
-        self._sealer = Sealer(blobs, index, largest_batch=self._limits.batch)
+        self._sealer = Sealer(
+            blobs, index, largest_batch=self._limits.batch, largest_compared=self._limits.compared_bytes
+        )
         self._closed = False
 
     def receive(

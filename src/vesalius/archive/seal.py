@@ -8,9 +8,10 @@ answer (a blob without a row is harmless, a row without a blob is not).
 
 Equal UIDs. Before the sync the index is asked which UIDs it knows. The same UID with the same digest takes
 its bytes back and answers as a duplicate; within one batch the second waits for the fate of the first, for it
-may not be acknowledged before the first is durable. The same UID with other bytes is kept beside the first as
-a conflict copy, unless its source is one whose conflicts are refused. Two processes may still race between
-question and transaction: there the index decides, and the loser's bytes are counted as dead.
+may not be acknowledged before the first is durable. Where the bytes differ, the two are compared element by element
+(`model/same_content.py`): what says the same in another encoding is a duplicate, too. The same UID with other
+content is kept beside the first as a conflict copy, unless its source is one whose conflicts are refused. Two
+processes may still race between question and transaction: there the index decides, and the loser's bytes are dead.
 
 Failures. A failed sync fails the whole batch. If the index is away, the members are durable but unknown and
 unacknowledged: they are counted as dead, and a recovery that finds them may index them without harm, since
@@ -28,12 +29,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from vesalius.model.entities import Arrival, Member, PixelLayout, Receipt, Record, Verdict
+from vesalius.model.entities import Arrival, Level, Member, PixelLayout, Receipt, Record, Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, OutOfResources, VesaliusError
+from vesalius.model.same_content import same_content
 from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
 from vesalius.ports.index import Index
 
 log = structlog.get_logger()
+
+# Two data sets of one UID are compared element by element up to this size, bytes; both are in memory meanwhile.
+LARGEST_COMPARED = 64 << 20
 
 
 class State(enum.Enum):
@@ -64,9 +69,12 @@ class Pending:
 class Sealer:
     """Owner of the committer thread. Thread-safe; the thread starts with the first submission."""
 
-    def __init__(self, blobs: BlobStore, index: Index, *, largest_batch: int = 256) -> None:
+    def __init__(
+        self, blobs: BlobStore, index: Index, *, largest_batch: int = 256, largest_compared: int = LARGEST_COMPARED
+    ) -> None:
         self._blobs = blobs
         self._index = index
+        self._largest_compared = largest_compared
         self._largest_batch = largest_batch
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -164,11 +172,11 @@ class Sealer:
             uid = pending.label.sop_instance
             current = known.get(uid)
             digest = pending.writer.sha256()
-            if current is not None and current[0] == digest:
+            if current is not None and (current[0] == digest or self._says_the_same(pending)):
                 _drop(pending)
                 continue
             before = first.setdefault(uid, [])
-            twin = next((other for other_digest, other in before if other_digest == digest), None)
+            twin = next((one for other, one in before if other == digest or self._is_twin(pending, one)), None)
             if twin is not None:
                 _drop(pending, twin)
             elif pending.refuse_conflicts and (current is not None or before):
@@ -180,6 +188,37 @@ class Sealer:
                 before.append((digest, pending))
                 keep.append(pending)
         return keep
+
+    def _says_the_same(self, pending: Pending) -> bool:
+        """Whether the current instance of this UID is the same one in another encoding. Never raises."""
+        if not 0 < pending.writer.dataset_length <= self._largest_compared:
+            return False
+        try:
+            for kept in self._index.select(Level.IMAGE, instances=[pending.label.sop_instance]):
+                if kept.member.dataset_length <= self._largest_compared:
+                    stored = self._blobs.read_verified(kept.member)
+                    return self._same(pending, stored, kept.transfer_syntax)
+        except (VesaliusError, OSError) as error:
+            log.warning("not-compared", sop_instance=pending.label.sop_instance, why=type(error).__name__)
+        return False
+
+    def _is_twin(self, pending: Pending, other: Pending) -> bool:
+        """The same of two instances of one batch."""
+        if max(pending.writer.dataset_length, other.writer.dataset_length) > self._largest_compared:
+            return False
+        try:
+            return self._same(pending, other.writer.content(), other.label.transfer_syntax)
+        except (VesaliusError, OSError):
+            return False
+
+    def _same(self, pending: Pending, data: bytes, transfer_syntax: str) -> bool:
+        return same_content(
+            pending.writer.content(),
+            pending.label.transfer_syntax,
+            data,
+            transfer_syntax,
+            largest=self._largest_compared,
+        )
 
     def _make_known(self, sealed: list[tuple[Pending, Member]]) -> None:
         try:

@@ -56,6 +56,10 @@ class MemoryWriter:
         """Digest (hex) of the data set bytes written so far."""
         return hashlib.sha256(self._data).hexdigest()
 
+    def content(self) -> bytes:
+        """The data set bytes written so far."""
+        return bytes(self._data)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data set bytes."""
         if self._ended:

@@ -27,6 +27,7 @@ from vesalius.ports.blobs import MemberLabel
 # Most pieces in one gathered write; IOV_MAX is 1024.
 _MOST_PIECES = 512
 _ZEROS = bytes(PAGE)
+_READ_BACK = 1 << 30  # one call reads at most 2 GiB
 
 
 class _State(enum.Enum):
@@ -76,6 +77,20 @@ class PackWriter:
     def sha256(self) -> str:
         """Digest (hex) of the data set bytes written so far."""
         return self._sha256.hexdigest()
+
+    def content(self) -> bytes:
+        """The data set bytes written so far, read back. Raises `OutOfResources` once ended, `OSError`."""
+        if self._state is not _State.OPEN:
+            raise OutOfResources("the instance was finished or aborted already")
+        pack = self._pack
+        if pack is None:
+            return b"".join(self._pieces)
+        start = pack.end + HEADER + len(self._prefix)
+        parts = []
+        while start < self._at:
+            parts.append(os.pread(pack.fd, min(self._at - start, _READ_BACK), start))
+            start += len(parts[-1]) or self._at
+        return b"".join([*parts, *self._pieces])
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data set bytes. Raises `OutOfResources`, `VolumeReadOnly`; `abort` must follow."""

@@ -46,6 +46,10 @@ class BlobWriter(Protocol):
         """Digest (hex) of the data set bytes written so far."""
         ...
 
+    def content(self) -> bytes:
+        """The data set bytes written so far, whole in memory: for comparisons of small ones, before `finish`."""
+        ...
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data set bytes. Raises `OutOfResources`, `VolumeReadOnly`, `LimitExceeded`."""
         ...

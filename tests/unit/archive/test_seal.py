@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from tests.support.archive import FixedClock, LocalArchive, claim_of, dataset_of, local_archive
 from tests.support.generate import ct, part10
 
-from vesalius.archive.ingest import Ingest
+from vesalius.archive.ingest import Ingest, IngestLimits
 from vesalius.model.entities import Arrival, Provenance, Receipt, Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, VolumeReadOnly
+from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, IMPLICIT_LE
 
 
 def begin(archive: LocalArchive, ingest: Ingest, instance: int = 1, seed: int = 0, **how: bool) -> Future[Receipt]:
@@ -181,3 +183,49 @@ def test_an_index_that_cannot_be_asked_refuses_and_leaves_no_trace(
     assert not any(list(archive.blobs.scan(pack.name)) for pack in archive.blobs.packs())
     monkeypatch.undo()
     assert archive.keep(ct()).verdict is Verdict.STORED
+
+
+def send(ingest: Ingest, ds: Dataset, transfer_syntax: str, **how: bool) -> Future[Receipt]:
+    reception = ingest.receive(claim_of(ds, transfer_syntax), Provenance("c-store"), **how)
+    data = dataset_of(part10(ds, transfer_syntax))
+    for at in range(0, len(data), 30_000):
+        reception.write(data[at : at + 30_000])
+    return reception.finish()
+
+
+@pytest.mark.parametrize("rows", [16, 600], ids=["in memory", "streamed"])
+def test_the_same_instance_in_another_encoding_is_a_duplicate(
+    archive: LocalArchive, held: Held, ingest: Ingest, rows: int
+) -> None:
+    held.go.set()
+    ds = ct(rows=rows, columns=rows)
+    assert send(ingest, ds, EXPLICIT_LE).result(10).verdict is Verdict.STORED
+    before = archive.index.totals()
+    assert send(ingest, ds, IMPLICIT_LE, refuse_conflicts=True).result(10).verdict is Verdict.DUPLICATE
+    assert archive.index.totals() == before
+    assert archive.bytes_of(ds.SOPInstanceUID) == dataset_of(part10(ds))
+    ds.StudyDescription = "OTHER"
+    assert send(ingest, ds, IMPLICIT_LE).result(10).verdict is Verdict.CONFLICT
+    ingest.close()
+
+
+def test_the_same_instance_in_two_encodings_at_once_is_kept_once(
+    archive: LocalArchive, held: Held, ingest: Ingest
+) -> None:
+    begin(archive, ingest, 99)
+    ds = ct(instance=1)
+    futures = [send(ingest, ds, syntax) for syntax in (IMPLICIT_LE, EXPLICIT_LE, IMPLICIT_LE)]
+    held.go.set()
+    assert [future.result(10).verdict for future in futures] == [Verdict.STORED, Verdict.DUPLICATE, Verdict.DUPLICATE]
+    assert archive.index.totals().conflicts == 0
+    ingest.close()
+
+
+def test_what_is_too_large_to_compare_is_kept_beside(archive: LocalArchive, held: Held) -> None:
+    held.go.set()
+    limits = IngestLimits(compared_bytes=100)
+    ingest = Ingest(archive.blobs, held, clock=FixedClock(), limits=limits)  # type: ignore[arg-type]
+    ds = ct()
+    assert send(ingest, ds, EXPLICIT_LE).result(10).verdict is Verdict.STORED
+    assert send(ingest, ds, IMPLICIT_LE).result(10).verdict is Verdict.CONFLICT
+    ingest.close()
