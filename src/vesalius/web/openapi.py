@@ -26,6 +26,7 @@ _HEALTH: Schema = {
     "properties": {"status": {"type": "string"}, "problems": {"type": "array", "items": {"type": "string"}}},
 }
 _UPLOAD = Value("upload", "id of the upload", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "path", True)
+_DIGEST: Schema = {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}
 _OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 10**17}
 
 SERVICE = (
@@ -38,39 +39,46 @@ SERVICE = (
     Operation("get", "/openapi.json", "This document", responses={200: {"type": "object"}}),
 )  # fmt: skip
 
-UPLOADS = (
-    Operation(
-        "post", "/uploads", "Announce an upload",
-        parameters=(
-            Value("Upload-Length", "bytes that will come", _OFFSET, "header", True),
-            Value("Upload-Name", "name of the file, percent-encoded", {"type": "string"}, "header"),
-            Value("Upload-Sha256", "its digest", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "header"),
+
+def uploads(size: int) -> tuple[Operation, ...]:
+    """The operations of `uploads.py`; `size` is the largest upload, bytes."""
+    length = {**_OFFSET, "minimum": 1, "maximum": size}
+    state = {"type": "object", "required": ["id", "state", "offset"]}
+    return (
+        Operation(
+            "post", "/uploads", "Announce an upload",
+            parameters=(
+                Value("Upload-Length", "bytes that will come", length, "header", True),
+                Value("Upload-Name", "name of the file, percent-encoded", {"type": "string"}, "header"),
+                Value("Upload-Sha256", "its digest", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "header"),
+            ),
+            responses={201: None, 400: JSON_ERROR, 413: JSON_ERROR, 503: JSON_ERROR, 507: JSON_ERROR},
         ),
-        responses={201: None, 400: JSON_ERROR, 413: JSON_ERROR, 503: JSON_ERROR, 507: JSON_ERROR},
-    ),
-    Operation(
-        "patch", "/uploads/{upload}", "Send the next piece",
-        parameters=(
-            _UPLOAD,
-            Value("Upload-Offset", "where the piece begins", _OFFSET, "header", True),
-            Value("Content-Digest", "sha-256 of the piece (RFC 9530)", {"type": "string"}, "header"),
+        Operation(
+            "patch", "/uploads/{upload}", "Send the next piece",
+            parameters=(
+                _UPLOAD,
+                Value("Upload-Offset", "where the piece begins", _OFFSET, "header", True),
+                Value("Content-Digest", "sha-256 of the piece (RFC 9530)", _DIGEST, "header"),
+            ),
+            request={"application/octet-stream": {"type": "string", "format": "binary"}},
+            responses={
+                204: None, 400: JSON_ERROR, 404: JSON_ERROR, 408: JSON_ERROR, 409: JSON_ERROR, 413: JSON_ERROR,
+                415: JSON_ERROR, 503: JSON_ERROR,
+            },
         ),
-        request={"application/octet-stream": {"type": "string", "format": "binary"}},
-        responses={
-            204: None, 400: JSON_ERROR, 404: JSON_ERROR, 408: JSON_ERROR, 409: JSON_ERROR, 413: JSON_ERROR,
-            415: JSON_ERROR, 503: JSON_ERROR,
-        },
-    ),
-    Operation(
-        "get", "/uploads/{upload}", "How far it is, and what became of it", parameters=(_UPLOAD,),
-        responses={200: {"type": "object", "required": ["id", "state", "offset"]}, 404: JSON_ERROR, 400: JSON_ERROR},
-    ),
-    Operation("head", "/uploads/{upload}", "How far it is", parameters=(_UPLOAD,), responses={200: None, 404: None}),
-    Operation(
-        "delete", "/uploads/{upload}", "Forget it", parameters=(_UPLOAD,),
-        responses={204: None, 400: JSON_ERROR, 404: JSON_ERROR, 409: JSON_ERROR},
-    ),
-)  # fmt: skip
+        Operation(
+            "get", "/uploads/{upload}", "How far it is, and what became of it", parameters=(_UPLOAD,),
+            responses={200: state, 404: JSON_ERROR, 400: JSON_ERROR},
+        ),
+        Operation(
+            "head", "/uploads/{upload}", "How far it is", parameters=(_UPLOAD,), responses={200: None, 404: None},
+        ),
+        Operation(
+            "delete", "/uploads/{upload}", "Forget it", parameters=(_UPLOAD,),
+            responses={204: None, 400: JSON_ERROR, 404: JSON_ERROR, 409: JSON_ERROR},
+        ),
+    )  # fmt: skip
 
 
 def document(operations: Iterable[Operation], ctx: WebContext) -> dict[str, Any]:
@@ -124,8 +132,8 @@ def _response(status: int, schema: Schema | None, one: Operation) -> dict[str, A
 
 def operations(ctx: WebContext) -> tuple[Operation, ...]:
     """Everything that is described."""
-    uploads = UPLOADS if ctx.view.uploads is not None else ()
-    return (*SERVICE, *changes.OPERATIONS, *uploads)
+    spool = ctx.view.uploads
+    return (*SERVICE, *changes.OPERATIONS, *(uploads(spool.size) if spool is not None else ()))
 
 
 def routes(ctx: WebContext) -> list[Route]:

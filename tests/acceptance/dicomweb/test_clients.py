@@ -1,0 +1,64 @@
+"""dicomweb-client (Python), which nobody here wrote, searches and reads metadata on the real service."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from dicomweb_client.api import DICOMwebClient
+from pydicom.dataset import Dataset
+from tests.support.generate import ct, part10, uid
+from tests.support.server import Server, running_server, vesalius
+
+STUDIES = 7
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("clients")
+    (folder / "in").mkdir()
+    for study in range(STUDIES):
+        for series, number in ((1, 1), (1, 2), (2, 1)):
+            ds = ct(study, series, number, patient_id=f"P{study}", patient_name=f"Müller^{'ABCDEFG'[study]}")
+            (folder / "in" / f"{study}-{series}-{number}.dcm").write_bytes(part10(ds))
+    vesalius("import", folder / "in", data=folder / "data")
+    with running_server(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> DICOMwebClient:
+    return DICOMwebClient(f"{server.url}/dicom-web")
+
+
+def test_it_searches_at_every_level(client: DICOMwebClient) -> None:
+    assert len(client.search_for_studies()) == STUDIES
+    (study,) = client.search_for_studies(search_filters={"PatientID": "P3"}, fields=["StudyDescription"])
+    ds = Dataset.from_json(study)
+    assert str(ds.PatientName) == "Müller^D" and ds.StudyDescription == "HEAD"
+    assert len(client.search_for_series()) == 2 * STUDIES
+    assert len(client.search_for_series(uid("study", 3))) == 2
+    assert len(client.search_for_instances()) == 3 * STUDIES
+    assert len(client.search_for_instances(uid("study", 3))) == 3
+    assert len(client.search_for_instances(uid("study", 3), uid("series", 3, 1))) == 2
+    assert client.search_for_studies(search_filters={"PatientID": "NOBODY"}) == []
+
+
+def test_it_pages_through_everything(client: DICOMwebClient) -> None:
+    assert len(client.search_for_studies(limit=2, get_remaining=True)) == STUDIES
+    assert len(client.search_for_studies(limit=3, offset=5)) == 2
+    alike = client.search_for_studies(fuzzymatching=True, search_filters={"PatientName": "Miller^B"})
+    assert [one["00100010"]["Value"][0]["Alphabetic"] for one in alike] == ["Müller^B"]
+
+
+def test_it_reads_metadata_at_every_level(client: DICOMwebClient) -> None:
+    study, series = uid("study", 2), uid("series", 2, 1)
+    assert len(client.retrieve_study_metadata(study)) == 3
+    assert len(client.retrieve_series_metadata(study, series)) == 2
+    one = client.retrieve_instance_metadata(study, series, uid("instance", 2, 1, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = Dataset.from_json(one, bulk_data_uri_handler=lambda _uri: b"")
+    assert ds.SOPInstanceUID == uid("instance", 2, 1, 2) and ds.Rows == 16
+    assert [float(value) for value in ds.ImagePositionPatient] == [0, 0, 2]
