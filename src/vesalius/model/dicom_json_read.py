@@ -16,10 +16,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, NoReturn, TypeAlias
 
 from vesalius.model.charset import UTF_8
@@ -62,7 +62,7 @@ def parse(data: bytes) -> list[Attributes]:
     """The data sets of a JSON text, which is an object or an array of them. Raises `CannotUnderstand`."""
     try:
         text = data.decode("utf-8-sig")
-        found = json.loads(text, object_pairs_hook=_object, parse_float=Decimal, parse_constant=_constant)
+        found = json.loads(text, object_pairs_hook=_object, parse_float=NumberText, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         reason = error.args[0] if isinstance(error, _BadText) else "the text is no JSON"
         raise CannotUnderstand(f"DICOM JSON: {reason}") from None
@@ -70,6 +70,12 @@ def parse(data: bytes) -> list[Attributes]:
     if not all(isinstance(one, dict) for one in datasets):
         raise CannotUnderstand("DICOM JSON: a data set must be an object")
     return datasets
+
+
+class NumberText(str):
+    """A number with a fraction or an exponent, as it was written: DS keeps its digits."""
+
+    __slots__ = ()
 
 
 class _BadText(ValueError):
@@ -203,27 +209,37 @@ def _text(tag: int, vr: str, value: Any) -> str:
         return ""
     if vr == "PN":
         return _name(tag, value)
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if isinstance(value, NumberText) or (isinstance(value, int) and not isinstance(value, bool)):
+        return _number(tag, vr, value)
+    if not isinstance(value, str):
         raise _bad(tag, f"has a value that is none of {vr}")
-    if isinstance(value, str):
-        if "\\" in value and vr not in ("LT", "ST", "UT", "UR"):
-            raise _bad(tag, "has a backslash in a value")
-        return value
-    if vr in _WHOLE and value != int(value):
+    if "\\" in value and vr not in ("LT", "ST", "UT", "UR"):
+        raise _bad(tag, "has a backslash in a value")
+    return value
+
+
+def _number(tag: int, vr: str, value: NumberText | int) -> str:
+    if vr in ("FL", "FD"):
+        return str(value)
+    if vr == "DS":
+        text = str(value)
+        if len(text) > 16 and not math.isfinite(float(text)):
+            raise _bad(tag, "has a number that DS cannot hold")
+        return text if len(text) <= 16 else _short_decimal(float(text))
+    if vr != "IS" and vr not in _WHOLE:
+        raise _bad(tag, f"has a number, which {vr} is not")
+    if isinstance(value, int):
+        return str(value)
+    number = float(value)
+    if not number.is_integer() or abs(number) > 1 << 53:
         raise _bad(tag, "has a fraction where whole numbers stand")
-    if vr in ("IS", "DS", "FL", "FD") or vr in _WHOLE:
-        text = str(int(value)) if vr in _WHOLE or vr == "IS" else str(value)
-        return _short_decimal(value) if vr == "DS" and len(text) > 16 else text
-    raise _bad(tag, f"has a number, which {vr} is not")
+    return str(int(number))
 
 
-def _short_decimal(value: int | Decimal) -> str:
+def _short_decimal(value: float) -> str:
     """A number in at most the 16 characters of DS (PS3.5 6.2)."""
-    for digits in range(16, 6, -1):
-        text = f"{float(value):.{digits}g}"
-        if len(text) <= 16:
-            return text
-    return f"{float(value):.6g}"
+    texts = (f"{value:.{digits}g}" for digits in range(16, 6, -1))
+    return next((text for text in texts if len(text) <= 16), f"{value:.6g}")
 
 
 def _name(tag: int, value: Any) -> str:
