@@ -61,6 +61,16 @@ def _settle() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
+def _keep_freed_memory() -> None:
+    """Blocks of some hundred kilobytes come from the heap and stay in it: frames are read and sent thousands of times a
+    second, and by default each would be mapped, faulted in page by page and unmapped again (a third of the rate).
+    """
+    m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
+    libc = ctypes.CDLL(None)
+    libc.mallopt(m_mmap_threshold, 4 << 20)
+    libc.mallopt(m_trim_threshold, 16 << 20)
+
+
 def prepare_main(settings: Settings, ready: Ready) -> int:
     """Open (and migrate) the database once, and take up what dead processes left in their packs."""
     from vesalius.app.wiring import build
@@ -126,6 +136,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
     from vesalius.app.wiring import build, web_context
     from vesalius.web.routes import create_app
 
+    _keep_freed_memory()
     archive = build(settings, metrics=Metrics(), migrate=False)
     context = web_context(archive, ArchiveSite(archive, board, listeners))
     duties = WorkerDuties(archive, board, row)
