@@ -18,20 +18,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import cast
 
 from vesalius.model.bulk_paths import bulk_path
 from vesalius.model.datasets import charsets_of
+from vesalius.model.dicom_json_entries import BINARY, BULK_BYTES, REMEMBERED, UNKNOWN_SQ, Entry, entry_of, tag_of_key
 from vesalius.model.element_values import decode_value
 from vesalius.model.encodings import (
     ITEM,
     ITEM_END,
-    LONG,
     PIXEL_REPRESENTATION,
     PIXEL_TAGS,
     SEQUENCE_END,
-    SHORT,
     UNDEFINED,
     US_OR_SS,
     Mode,
@@ -41,40 +39,22 @@ from vesalius.model.encodings import (
 )
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand
-from vesalius.model.json_values import FORMATTERS, Formatter, from_strings, quote
+from vesalius.model.json_values import FORMATTERS, from_strings, quote
 from vesalius.standard.dictionary import describe, vr_of
 from vesalius.standard.transfer_syntaxes import lookup
 
-BULK_BYTES = 1024  # a binary value longer than this is named by its address
-BULK_NUMBERS = 16 << 10  # bytes of an array of numbers
-BULK_TEXT = 1 << 20  # bytes of text
 DEPTH = 64
 
 # The memory of fragments: values longer than this are seldom the same, and a hostile series must not fill it.
 _REMEMBERED_BYTES = 2048
-_REMEMBERED = 20_000
 
 _CHARSET = 0x00080005
 _UTF_8 = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
-_NUMBERS = frozenset(("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
-_UNKNOWN_SQ = "UN SQ"  # UN that the dictionary calls a sequence
-_BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 
 _SHORT_HEAD = {True: struct.Struct("<6sH"), False: struct.Struct(">6sH")}
 _IMPLICIT = struct.Struct("<4sI")
 _ITEM_HEAD = {True: struct.Struct("<HHI"), False: struct.Struct(">HHI")}
 _LENGTH = {True: struct.Struct("<I"), False: struct.Struct(">I")}
-
-
-class _Entry(NamedTuple):
-    """What an element is, by the bytes that begin it."""
-
-    tag: int
-    vr: str
-    prefix: bytes  # `"00100020":{"vr":"LO"`
-    head: int  # bytes before the value; 8, or 12 with a 32-bit length
-    most: int  # bytes; a longer value is bulk
-    format: Formatter | None  # None: not a plain value
 
 
 class _Short(Exception):
@@ -87,7 +67,7 @@ class JsonWriter:
     def __init__(self, transfer_syntax: str) -> None:
         syntax = lookup(transfer_syntax)
         self._mode = mode_of(syntax.explicit, syntax.little_endian)
-        self._entries: dict[Mode, dict[bytes, _Entry]] = {mode: {} for mode in Mode}
+        self._entries: dict[Mode, dict[bytes, Entry]] = {mode: {} for mode in Mode}
         self._memories: dict[tuple[Mode, tuple[str, ...]], dict[bytes, bytes]] = {}
         self._remembered = 0
         self._root = ""
@@ -125,7 +105,7 @@ class JsonWriter:
     # -- the walk
 
     def _memory(self, mode: Mode, charsets: tuple[str, ...]) -> dict[bytes, bytes]:
-        if self._remembered > _REMEMBERED or len(self._memories) > 64:
+        if self._remembered > REMEMBERED or len(self._memories) > 64:
             self._memories, self._remembered = {}, 0
         return self._memories.setdefault((mode, charsets), {})
 
@@ -158,10 +138,12 @@ class JsonWriter:
                 key, length = unpack(data, pos)
                 entry = entries.get(key)
                 if entry is None:
-                    tag = self._tag(key, little)
+                    tag = tag_of_key(key, little)
                     if tag == ITEM_END and delimited:
                         return self._in_order(parts, ordered), pos + 8
-                    entry = self._learn(mode, key, tag)
+                    entry = entry_of(mode, key, tag)
+                    if len(entries) < REMEMBERED:
+                        entries[key] = entry
                 tag, vr, prefix, head, most, form = entry
                 start = pos + head
                 if head == 12:
@@ -183,7 +165,7 @@ class JsonWriter:
                             pos = stop
                             continue
                         part = prefix + form(data[start:stop], little, charsets)
-                        if len(chunk) <= _REMEMBERED_BYTES and self._remembered <= _REMEMBERED:
+                        if len(chunk) <= _REMEMBERED_BYTES and self._remembered <= REMEMBERED:
                             memory[chunk] = part
                             self._remembered += 1
                         if tag == PIXEL_REPRESENTATION:
@@ -235,7 +217,7 @@ class JsonWriter:
         data: bytes,
         start: int,
         end: int,
-        entry: _Entry,
+        entry: Entry,
         length: int,
         mode: Mode,
         charsets: tuple[str, ...],
@@ -247,7 +229,7 @@ class JsonWriter:
         """An element that is a sequence, or bulk, or of undefined length: its fragment and what follows it."""
         tag, vr, prefix = entry.tag, entry.vr, entry.prefix
         delimited = length == UNDEFINED
-        if vr == "SQ" or vr == _UNKNOWN_SQ or (delimited and vr == "UN"):
+        if vr == "SQ" or vr == UNKNOWN_SQ or (delimited and vr == "UN"):
             stop = end if delimited else start + length
             if stop > end:
                 raise _Short
@@ -263,12 +245,12 @@ class JsonWriter:
                     raise
                 return self._unknown(data[start:stop], (*path, tag)), stop
             part = prefix[:-3] + b'SQ"' + (b',"Value":[' + b",".join(items) + b"]}" if items else b"}")
-            if small and self._bulks == bulks and self._remembered <= _REMEMBERED:
+            if small and self._bulks == bulks and self._remembered <= REMEMBERED:
                 memory[data[begin:stop]] = part
                 self._remembered += 1
             return part, after
         if delimited:
-            if vr not in _BINARY:
+            if vr not in BINARY:
                 raise CannotUnderstand(f"undefined length of {describe(tag)}", offending=(tag,))
             return prefix + self._bulk((*path, tag)), _after_fragments(data, start, end, mode, tag)
         stop = start + length
@@ -324,58 +306,6 @@ class JsonWriter:
     def _bulk(self, steps: tuple[int, ...]) -> bytes:
         self._bulks += 1
         return b',"BulkDataURI":' + quote(f"{self._root}/{bulk_path(steps)}") + b"}"
-
-    # -- what elements are
-
-    @staticmethod
-    def _tag(key: bytes, little: bool) -> int:
-        group, element = struct.unpack_from("<HH" if little else ">HH", key)
-        return int(group << 16 | element)
-
-    def _learn(self, mode: Mode, key: bytes, tag: int) -> _Entry:
-        """The entry of an element that was not met before. Raises `CannotUnderstand` for a stray delimiter."""
-        if tag >> 16 == 0xFFFE:
-            raise CannotUnderstand(f"stray {describe(tag)}", offending=(tag,))
-        head = 8
-        if mode is Mode.IMPLICIT_LE or mode is Mode.UN_LE:
-            vr = implicit_vr(tag)
-        else:
-            code = key[4:6]
-            vr = SHORT.get(code, "")
-            if not vr:
-                head = 12
-                vr = LONG.get(code, "")
-                if not vr:
-                    if not (code.isalpha() and code.isupper()):
-                        raise CannotUnderstand(f"{describe(tag)} has no value representation", offending=(tag,))
-                    vr = "UN"
-        entry = _entry(tag, vr, head)
-        entries = self._entries[mode]
-        if len(entries) < _REMEMBERED:
-            entries[key] = entry
-        return entry
-
-
-@lru_cache(_REMEMBERED)
-def _entry(tag: int, vr: str, head: int) -> _Entry:
-    form = FORMATTERS.get(vr)
-    if vr == "UN":
-        # What is in UN is implicit little endian, and the dictionary may know its VR (PS3.5 6.2.2).
-        known = implicit_vr(tag)
-        if known in FORMATTERS:
-            vr, inner = known, FORMATTERS[known]
-            form = lambda raw, _little, charsets: inner(raw, True, charsets)  # noqa: E731
-        elif known == "SQ":
-            vr, form = _UNKNOWN_SQ, None
-    if tag in PIXEL_TAGS or tag & 0xFFFF == 0:
-        form = None
-    most = BULK_TEXT
-    if vr in _BINARY:
-        most = BULK_BYTES
-    elif vr in _NUMBERS:
-        most = BULK_NUMBERS
-    shown = "SQ" if vr == _UNKNOWN_SQ else vr
-    return _Entry(tag, vr, b'"%08X":{"vr":"%s"' % (tag, shown.encode()), head, most, form)
 
 
 def _after_fragments(data: bytes, pos: int, end: int, mode: Mode, tag: int) -> int:
