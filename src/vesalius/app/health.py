@@ -56,6 +56,26 @@ class _Remembered(Generic[T]):
             return self._value
 
 
+@dataclass(frozen=True, slots=True)
+class _Care:
+    """What a keeper of the archive should see to."""
+
+    packs: dict[str, int]  # by state
+    damaged: int  # copies of members
+    outdated: bool  # the index
+
+    def notices(self) -> tuple[str, ...]:
+        """In words, with what to do."""
+        found = []
+        if self.outdated:
+            found.append("the index is older than this version's attributes: stop the service, vesalius reindex")
+        if suspect := self.packs.get("suspect", 0):
+            found.append(f"{suspect} packs are written to no more after a failed sync: look at the disk")
+        if self.damaged:
+            found.append(f"{self.damaged} damaged copies: vesalius verify")
+        return tuple(found)
+
+
 class ArchiveSite:
     """`web.site.Site` over the archive and the notice board."""
 
@@ -69,6 +89,7 @@ class ArchiveSite:
         self._problems = _Remembered(self._find_problems, READY_AGE)
         self._totals = _Remembered(archive.index.totals, COUNTS_AGE)
         self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
+        self._care = _Remembered(self._find_care, COUNTS_AGE)
 
     def problems(self) -> list[str]:
         """See `web.site.Site`. What the board says is never remembered: every process must say the same at once."""
@@ -126,6 +147,13 @@ class ArchiveSite:
             return [f"volume: {found.f_favail} inodes free"]
         return []
 
+    def _find_care(self) -> _Care:
+        index = self._archive.index
+        packs: dict[str, int] = {}
+        for pack in self._archive.blobs.packs():
+            packs[pack.state] = packs.get(pack.state, 0) + 1
+        return _Care(packs, len(index.damaged()), index.outdated())
+
     def metrics(self) -> bytes:
         """See `web.site.Site`."""
         gauges: list[tuple[str, str, Rows]] = []
@@ -155,14 +183,18 @@ class ArchiveSite:
 
     def _counts(self) -> list[tuple[str, str, Rows]]:
         totals = self._totals.get()
-        packs: dict[str, int] = {}
-        for pack in self._archive.blobs.packs():
-            packs[pack.state] = packs.get(pack.state, 0) + 1
+        care = self._care.get()
         kinds = ("patients", "studies", "series", "instances", "conflicts", "notes")
         return [
             ("vesalius_stored", "Rows of the index.", [({"of": kind}, float(getattr(totals, kind))) for kind in kinds]),
             ("vesalius_stored_bytes", "Data set bytes stored.", [({}, float(totals.bytes))]),
-            ("vesalius_packs", "Packs by state.", [({"state": state}, float(n)) for state, n in sorted(packs.items())]),
+            (
+                "vesalius_packs",
+                "Packs by state.",
+                [({"state": state}, float(n)) for state, n in sorted(care.packs.items())],
+            ),
+            ("vesalius_damaged_copies", "Copies of members that failed their digest.", [({}, float(care.damaged))]),
+            ("vesalius_index_outdated", "1 where `vesalius reindex` is due.", [({}, float(care.outdated))]),
             (
                 "vesalius_copy_lag_bytes",
                 "Bytes that a further place still lacks.",
@@ -175,9 +207,9 @@ class ArchiveSite:
         settings = self._archive.settings
         problems = self.problems()
         try:
-            totals, lags = self._totals.get(), self._lags.get()
+            totals, lags, care = self._totals.get(), self._lags.get(), self._care.get()
         except VesaliusError:
-            totals, lags = Totals(), {}
+            totals, lags, care = Totals(), {}, _Care({}, 0, False)
         dimse = [row for row in self._board.rows() if row.kind == "dimse"]
         plain = next(one for one in self._listeners.dimse if not one.tls)
         title = settings.server.ae_title
@@ -208,4 +240,5 @@ class ArchiveSite:
             places=tuple(Place(name, lag) for name, lag in lags.items()),
             problems=tuple(problems),
             up_seconds=int(time.monotonic() - self._started),
+            notices=care.notices(),
         )

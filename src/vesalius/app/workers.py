@@ -80,6 +80,11 @@ def prepare_main(settings: Settings, ready: Ready) -> int:
         archive = build(settings)
         try:
             recover(archive.blobs, archive.index, log)
+            if archive.index.outdated():
+                log.warning(
+                    "index-outdated",
+                    hint="this version keeps other attributes than the index was made with: run `vesalius reindex`",
+                )
         finally:
             archive.close()
     except VesaliusError as error:

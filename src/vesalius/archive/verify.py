@@ -78,16 +78,17 @@ def verify(
     report = VerifyReport()
     started = clock.monotonic()
     held = {place: {copy.pack: copy for copy in index.copies(place)} for place in blobs.places()}
+    marked = frozenset(index.damaged())
     pack = ""
     broken_off = False
-    for stored, state in index.members():
+    for stored, _ in index.members():
         if stop():
             broken_off = True
             break
         if pack and stored.member.pack != pack:
             _passed(index, held, pack, clock.utc())
         pack = stored.member.pack
-        _verify_member(blobs, index, stored, state, held, report, repair)
+        _verify_member(blobs, index, stored, marked, held, report, repair)
         report.seconds = clock.monotonic() - started
         if progress is not None:
             progress(report)
@@ -112,7 +113,7 @@ def _verify_member(
     blobs: BlobStore,
     index: Index,
     stored: StoredInstance,
-    state: str,
+    marked: frozenset[tuple[str, int, str]],
     held: dict[str, dict[str, CopyInfo]],
     report: VerifyReport,
     repair: bool,
@@ -138,9 +139,10 @@ def _verify_member(
         report.findings.append(
             Finding(stored.sop_instance, stored.study, member.pack, member.header_offset, place, mended)
         )
-    if state == "damaged" and PRIMARY in good:
-        # Marked earlier, and put right by someone since: from a backup, by hand.
-        index.mark_damaged(member, PRIMARY, False)
+    for place in good:
+        # Marked earlier, and put right by someone since: from a backup, by hand, by the copier.
+        if (member.pack, member.offset, place) in marked:
+            index.mark_damaged(member, place, False)
 
 
 def _mend(blobs: BlobStore, member: Member, place: str) -> bool:

@@ -317,6 +317,15 @@ class MemoryIndex:
             change: Callable[[tuple[str, int, str]], None] = self._damaged.add if damaged else self._damaged.discard
             change((member.pack, member.offset, place))
 
+    def damaged(self) -> list[tuple[str, int, str]]:
+        """See `Index.damaged`."""
+        with self._lock:
+            return sorted(self._damaged)
+
+    def outdated(self) -> bool:
+        """See `Index.outdated`: what is in memory was written by this code."""
+        return False
+
     def peers(self) -> list[Peer]:
         """See `Index.peers`."""
         with self._lock:

@@ -158,6 +158,11 @@ class SqlIndex:
 
         self._database.write(write)
 
+    def damaged(self) -> list[tuple[str, int, str]]:
+        """See `Index.damaged`."""
+        sql = "SELECT pack, file_offset, place FROM damaged ORDER BY pack, file_offset, place"
+        return [(row[0], row[1], row[2]) for row in self._database.lookup(lambda tx: tx.rows(sql))]
+
     # -- packs and copies
 
     def packs(self) -> list[PackInfo]:
@@ -248,7 +253,7 @@ class SqlIndex:
         return self._database.read(read)
 
     def outdated(self) -> bool:
-        """Whether the attribute table has changed since the rows were written: time for `vesalius reindex`."""
+        """See `Index.outdated`."""
         statement = sa.select(schema.meta.c.value).where(schema.meta.c.key == "attributes")
         found = self._database.read(lambda connection: connection.execute(statement).scalar())
         return found is not None and found != FINGERPRINT

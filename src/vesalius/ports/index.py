@@ -94,6 +94,14 @@ class Index(Protocol):
         """Remember that a copy of a member failed (or passed again) its digest check."""
         ...
 
+    def damaged(self) -> list[tuple[str, int, str]]:
+        """Copies that failed their digest check and have not passed since: (pack, offset of the file, place)."""
+        ...
+
+    def outdated(self) -> bool:
+        """Whether the attribute table has changed since the rows were written: time for `vesalius reindex`."""
+        ...
+
     def peers(self) -> list[Peer]:
         """Every peer kept in the database."""
         ...

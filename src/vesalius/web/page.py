@@ -49,6 +49,7 @@ def _health(facts: Facts) -> str:
         lines.append(f"copy {place.name}: {lag}")
     if not facts.places:
         lines.append("no further copy is configured ([[store.copies]])")
+    lines += facts.notices
     if facts.conflicts:
         lines.append(f"{facts.conflicts:,} conflicting instances kept: vesalius notes")
     return _list([escape(line) for line in lines])

@@ -39,6 +39,7 @@ class Facts:
     places: tuple[Place, ...]
     problems: tuple[str, ...]
     up_seconds: int
+    notices: tuple[str, ...] = ()  # what a keeper of the archive should see to, though all is served
 
 
 class Site(Protocol):

@@ -126,3 +126,18 @@ def test_it_tells_how_far_it_is_and_can_be_stopped(tmp_path: Path) -> None:
         assert seen == [1, 2, 3]
         assert report.members == 3
         assert [copy.verified_at for copy in parts.index.copies()] == [""]
+
+
+def test_a_copy_put_right_by_hand_is_marked_good_again(tmp_path: Path) -> None:
+    with parts_in(tmp_path, copies=("second",)) as parts:
+        parts.keep(study=1)
+        copy_all(parts.blobs, parts.index)
+        (member,) = parts.members()
+        path = tmp_path / "second" / f"{member.pack}.tar"
+        whole = path.read_bytes()
+        parts.damage(member, "second")
+        verify(parts.blobs, parts.index, clock=Watch(), repair=False)
+        assert parts.index.damaged() == [(member.pack, member.offset, "second")]
+        path.write_bytes(whole)
+        assert verify(parts.blobs, parts.index, clock=Watch()).findings == []
+        assert parts.index.damaged() == []
