@@ -91,6 +91,9 @@ REWRITES = (
     # An attribute without a value has no `Value` in DICOM JSON (PS3.18 F.2.5): the list of studies failed on it.
     Rewrite("modalities", re.compile(r"i < ModalitiesInStudy\.Value\.length"),
             "i < (ModalitiesInStudy.Value || []).length", re.compile(r"app\.bundle\.\w+\.js$"), 1),
+    # A patient without an identifier was said to be several patients.
+    Rewrite("patients", re.compile(r"if \(instance\.PatientID !== PatientID\)"),
+            "if ((instance.PatientID || null) !== PatientID)", re.compile(r"\.bundle\.\w+\.js$"), 1),
     Rewrite("fonts", re.compile(r"url\(/(?=[0-9a-f]+\.woff2\))"), "url(", re.compile(r"\.css$"), 1),
     Rewrite("source maps", re.compile(r"^//# sourceMappingURL=\S+\s*$", re.MULTILINE), "", re.compile(r"\.(?:js|css)$"),
             1),

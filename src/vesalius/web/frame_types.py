@@ -79,6 +79,8 @@ def frame_form(ranges: Sequence[MediaType], stored: str, can: Can, *, single: bo
     Raises `Problem` (406) where it takes none.
     """
     best: FrameForm | None = None
+    rank = (0.0, False)
+    stored_native = not lookup(stored).encapsulated
     refused = {wanted.part_type or wanted.essence for wanted in ranges if wanted.q <= 0}
     for wanted in ranges:
         if wanted.q <= 0:
@@ -86,9 +88,13 @@ def frame_form(ranges: Sequence[MediaType], stored: str, can: Can, *, single: bo
         for form in _forms(wanted, stored, can, single=single):
             # Not `ranges`: "application/octet-stream; transfer-syntax=*" (OHIF and others) means as stored, whose
             # media type it does not name.
-            if (best is None or form.q > best.q) and form.media_type not in refused:
-                best = form
-                break
+            if form.media_type in refused:
+                continue
+            # Of forms that are liked the same the one that needs no conversion: quick, and nothing is changed.
+            as_stored = form.native if stored_native else form.transfer_syntax == stored
+            if best is None or (form.q, as_stored) > rank:
+                best, rank = form, (form.q, as_stored)
+            break
     if best is None:
         raise Problem(
             406,

@@ -73,7 +73,7 @@
       viewportType: 'stack',
       toolGroupId: 'default',
       allowUnmatchedView: true,
-      initialImageOptions: { preset: 'first' },
+      initialImageOptions: { preset: 'middle' },
       syncGroups: voi ? [{ type: 'voi', id: voi, source: true, target: true }] : [],
     },
     displaySets: [{ id, matchedDisplaySetsIndex: index }],
