@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vesalius import __version__
+from vesalius.app.dicomweb import conformance
 from vesalius.app.settings import ServerSettings
 from vesalius.app.settings_limits import LimitSettings
 from vesalius.dimse import contexts
@@ -303,6 +304,6 @@ def statement() -> str:
     parts += _model()
     parts += ["## 5 Service and interoperability description", "### 5.1 Verification"]
     parts += ["C-ECHO is answered 0000 to every caller that was let in, and can be sent by `vesalius echo`."]
-    for part in (_storage, _query_retrieve, _statuses, _configuration, _network, _security, _annexes):
+    for part in (_storage, _query_retrieve, _statuses, conformance, _configuration, _network, _security, _annexes):
         parts += part()
     return "\n\n".join(parts) + "\n"

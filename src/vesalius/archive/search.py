@@ -1,4 +1,4 @@
-"""Questions to the archive: C-FIND, the command line and (later) QIDO-RS ask through here.
+"""Questions to the archive: C-FIND, QIDO-RS and the command line ask through here.
 
 Theory. The index answers with the attributes that it keeps; what is true of the whole archive rather than of a
 row is added here: the level of the answer, where to retrieve it from, and that it is online (PS3.4 C.4.1.1.3.2).

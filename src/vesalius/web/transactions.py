@@ -16,7 +16,7 @@ MULTIPART_DICOM = 'multipart/related; type="application/dicom"'
 MULTIPART_OCTETS = 'multipart/related; type="application/octet-stream"'
 MULTIPART_IMAGES = tuple(f'multipart/related; type="{media}"' for media in FAMILIES)
 ZIP = "application/zip"
-RENDERED = ("image/jpeg", "image/png", "image/gif", "image/webp")
+RENDERED = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/jp2")
 VIDEO = ("video/mp4",)
 
 _STUDY = "/studies/{study}"
@@ -64,8 +64,16 @@ RENDERED_PARAMETERS = (
     Parameter("viewport", "width,height, or with the part of the image to show"),
     Parameter("quality", "1 to 100, of lossy images"),
     Parameter("annotation", "patient, technique: burn in who and how"),
-    Parameter("presentationstate", "of the same study, to be applied"),
+    Parameter("presentationUID", "presentation state of the same study, to be applied"),
     ACCEPT,
+)
+URI_PARAMETERS = (
+    Parameter("requestType", "WADO"),
+    Parameter("studyUID", "and seriesUID, objectUID: the object"),
+    Parameter("contentType", "media types, the preferred first"),
+    Parameter("frameNumber", "from 1; also rows, columns, region, windowCenter, windowWidth, imageQuality, annotation"),
+    Parameter("presentationUID", "and presentationSeriesUID: a presentation state to be applied"),
+    Parameter("transferSyntax", "of a DICOM file"),
 )
 _FOUND = (DICOM_JSON, JSON, MULTIPART_XML)
 _BULK = (MULTIPART_OCTETS, OCTETS)
@@ -101,10 +109,6 @@ TRANSACTIONS: tuple[Transaction, ...] = (
         for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
     ),
     Transaction("GET", f"{_INSTANCE}/frames/{{frames}}", "Retrieve Frames", "10.4.1.1.6", _FRAMES, (), (ACCEPT,)),
-    *(
-        Transaction("GET", f"{path}/bulkdata", f"Retrieve {what} Bulkdata", "10.4.1.1.5", _BULK, (), (ACCEPT,))
-        for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
-    ),
     Transaction(
         "GET", f"{_INSTANCE}/bulkdata/{{path}}", "Retrieve Bulkdata", "10.4.1.1.5", _BULK, (), (ACCEPT,),
         (200, 206, 400, 404, 406, 416),
@@ -146,6 +150,10 @@ TRANSACTIONS: tuple[Transaction, ...] = (
             (Parameter("reason", "why, for the record"),), (200, 400, 404, 410),
         )
         for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
+    ),
+    Transaction(
+        "GET", "/wado", "Retrieve by WADO-URI", "9", (*RENDERED, DICOM, *VIDEO), (), URI_PARAMETERS,
+        (200, 304, 400, 404, 406),
     ),
 )  # fmt: skip
 
