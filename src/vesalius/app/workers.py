@@ -111,8 +111,10 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
         stop = _stop_event()
         tls = server_tls(settings)
         servers = []
+        pressure = None
         for listener in listeners.dimse:
-            server = DimseServer(services(archive, loopback=listener.loopback, metrics=metrics))
+            server = DimseServer(services(archive, loopback=listener.loopback, metrics=metrics), pressure=pressure)
+            pressure = server.pressure  # limits are the process's, whatever number of ports it has
             await server.start(listener.host, listener.port, ssl=tls if listener.tls else None, reuse_port=True)
             servers.append(server)
         duties.start()
@@ -174,8 +176,11 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
         if serving.done():
             serving.result()
             raise RuntimeError("the HTTP server ended by itself")
+        context.closing.set()
+        # What is still being answered when the time is over is broken off, and the HTTP server trips over that.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait((serving,), timeout=1.0)
+        await asyncio.wait((serving,), timeout=1.5)
 
     uvloop.run(main())
     stop_duties.set()

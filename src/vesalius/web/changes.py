@@ -73,6 +73,9 @@ class Feed:
 
     async def _look(self) -> None:
         while True:
+            if self.ctx.closing.is_set():
+                self._news.set()
+                return
             try:
                 newest = await self.ctx.call(self.ctx.index.last_event)
             except (VesaliusError, Problem):
@@ -166,7 +169,7 @@ class _Stream(StreamingResponse):
 async def _told_live(ctx: WebContext, feed: Feed, since: int) -> AsyncIterator[bytes]:
     yield b"retry: %d\nid: %d\ndata: {}\n\n" % (RETRY, since)
     spoke = asyncio.get_running_loop().time()
-    while True:
+    while not ctx.closing.is_set():
         try:
             found = await ctx.call(ctx.index.events, since, PAGE)
         except (VesaliusError, Problem):

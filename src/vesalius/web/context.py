@@ -81,6 +81,7 @@ class WebContext:
     peers: Callable[[], dict[str, Peer]]  # blocks
     pool: ThreadPoolExecutor
     view: WebSettings = field(default_factory=WebSettings)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     _waiting: _Waiting = field(default_factory=_Waiting)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
