@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.blobs import begin, label_of, noise, put
+from tests.support.blobs import Put, begin, label_of, noise, put
 
 from vesalius.backends.blobs_memory import MemoryStore
 from vesalius.backends.blobs_packs import PackSettings, PackStore
-from vesalius.model.entities import Member
+from vesalius.model.entities import Level, Member, PackInfo, Removed, Tombstone
 from vesalius.model.errors import DamagedInstance, VesaliusError
 from vesalius.ports.blobs import BlobStore
 
@@ -225,3 +225,106 @@ def test_one_sync_serves_many(store: BlobStore) -> None:
     kept = [put(store, noise(3000, number), number, sync=False) for number in range(20)]
     store.sync([one.member for one in kept])
     assert len({one.member.pack for one in kept}) == 1
+
+
+# -- deletion
+
+
+def tombstone_of(*kept: Put, kind: str = "deleted") -> Tombstone:
+    label = kept[0].label
+    members = tuple(Removed(one.label.study, one.label.series, one.label.sop_instance, one.member) for one in kept)
+    return Tombstone(
+        "0" * 31 + "1", kind, Level.STUDY, label.study, "", "", "2026-03-02T00:00:00.000000Z",
+        "someone \ud800", "192.0.2.8", 'a "reason" with ümlauts', members,
+    )  # fmt: skip
+
+
+def sealed(store: BlobStore) -> PackInfo:
+    (info,) = store.seal_idle(time.monotonic() + 3600)
+    return info
+
+
+def test_a_tombstone_is_a_member_that_says_what_is_deleted(store: BlobStore) -> None:
+    kept = [put(store, noise(3000, number), number) for number in range(3)]
+    wanted = tombstone_of(*kept[:2])
+    member = store.tombstone(wanted)
+    later = put(store, noise(100), 9)
+    assert member.header_offset == kept[-1].member.end and later.member.header_offset == member.end
+    for verify in (False, True):
+        found = list(store.scan(member.pack, verify=verify))
+        assert [one.is_instance for one in found] == [True, True, True, False, True]
+        told = found[3].tombstone
+        assert found[3].member == member and told is not None
+        assert (told.id, told.kind, told.level, told.members) == (wanted.id, "deleted", Level.STUDY, wanted.members)
+        assert (told.reason, told.address, told.at) == (wanted.reason, wanted.address, wanted.at)
+    assert next(store.scan(member.pack, member.header_offset)).tombstone is not None
+    assert sealed(store).tombstones == 1
+    assert store.packs()[0].tombstones == 1
+
+
+def test_nothing_is_destroyed_in_a_pack_that_is_still_open(store: BlobStore) -> None:
+    kept = put(store, noise(3000))
+    assert store.purge(kept.member.pack, [kept.member]) is None
+    assert store.read_verified(kept.member) == kept.data
+
+
+def test_destroyed_bytes_are_zeros_in_every_place_and_the_others_are_whole(store: BlobStore) -> None:
+    kept = [put(store, noise(size, number), number) for number, size in enumerate((3000, 300_000, 10, 70_000))]
+    info = sealed(store)
+    store.copy(info.name, "second", 0, info.size)
+    gone, left = [kept[1], kept[2]], [kept[0], kept[3]]
+    for _ in range(2):  # again does no harm and counts nothing twice
+        after = store.purge(info.name, [one.member for one in gone])
+        assert after is not None
+        assert after.dead_bytes == sum(one.member.end - one.member.header_offset for one in gone)
+        assert (after.size, after.members, after.state) == (info.size, info.members, "sealed")
+        assert after.sha256 != info.sha256
+    assert store.packs()[0] == after
+    for one in gone:
+        assert not store.check(one.member) and not store.check(one.member, "second")
+        with pytest.raises(DamagedInstance):
+            store.read_verified(one.member)
+    for one in left:
+        assert store.check(one.member) and store.check(one.member, "second")
+        assert store.read_verified(one.member) == one.data
+    assert [one.member for one in store.scan(info.name)] == [one.member for one in kept]
+    dead = {one.member.header_offset for one in gone}
+    assert [one.member for one in store.recover(info.name, 0, None, dead)] == [one.member for one in left]
+
+
+def test_compaction_keeps_the_living_and_the_tombstones_in_their_order(store: BlobStore) -> None:
+    kept = [put(store, noise(size, number), number) for number, size in enumerate((3000, 300_000, 10, 70_000))]
+    store.tombstone(tombstone_of(kept[1]))
+    info = sealed(store)
+    before = {one.member: one for one in store.scan(info.name)}
+    living = [kept[0].member, kept[3].member]
+    for _ in range(2):  # a compaction that was broken off is done over itself
+        new, moves = store.compact(info.name, living)
+        assert new.name != info.name and new.size < info.size
+        assert (new.state, new.indexed_to, new.members, new.tombstones) == ("sealed", new.size, 3, 1)
+        assert [old for old, _ in moves] == living
+        for old, member in moves:
+            assert store.check(member) and member.sha256 == old.sha256 and member.pack == new.name
+        found = list(store.scan(new.name))
+        assert [one.is_instance for one in found] == [True, True, False]
+        assert found[-1].tombstone is not None
+        for (old, _), one in zip(moves, found, strict=False):
+            assert (one.label, one.stored_ns) == (before[old].label, before[old].stored_ns)
+    assert store.read_verified(moves[1][1]) == kept[3].data
+    assert store.read_verified(kept[3].member) == kept[3].data  # the old pack stays until it is removed
+
+
+def test_a_retired_pack_is_read_but_not_listed_and_removed_everywhere(store: BlobStore) -> None:
+    kept = put(store, noise(3000))
+    info = sealed(store)
+    store.copy(info.name, "second", 0, info.size)
+    store.retire(info.name)
+    assert store.packs() == [] and list(store.retired()) == [info.name]
+    assert store.read_verified(kept.member) == kept.data
+    store.retire(info.name, False)
+    assert [pack.name for pack in store.packs()] == [info.name] and not store.retired()
+    store.retire(info.name)
+    store.remove_pack(info.name)
+    assert store.packs() == [] and not store.retired()
+    assert list(store.scan(info.name)) == []
+    assert not store.check(kept.member) and not store.check(kept.member, "second")

@@ -1,4 +1,4 @@
-"""The one way in: C-STORE, C-GET, import and (later) STOW-RS all receive through here.
+"""The one way in: C-STORE, C-GET, import, STOW-RS and uploads all receive through here.
 
 Theory. `receive` checks the claim and reserves a place in an open pack; `write` puts the bytes there as they
 come and shows them to the header walker on the way, so memory stays bounded however large the object;
@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -31,6 +32,8 @@ from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,14 @@ class Ingest:
                 self._observe.refused(error, claim, provenance)
             raise
         return Reception(self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts, study)
+
+    def between(self, act: Callable[[], T]) -> Future[T]:
+        """Run `act` in order with what is being received: after a batch is indexed, before the next is (`seal.py`)."""
+        return self._sealer.between(act)
+
+    def owe(self, act: Callable[[], object]) -> None:
+        """What the index must be told before it is told of any further instance. From within `between` only."""
+        self._sealer.owe(act)
 
     def close(self) -> None:
         """Take no more, seal what has arrived whole, and end the committer thread."""

@@ -8,6 +8,8 @@ SQLite the index's last transactions may be lost by a power cut, too: they are t
 `reindex` forgets everything and tells all of it in the order in which the instances were stored, because of
 two contents under one UID the first stays current.
 
+Tombstones are members of packs too: what they call deleted is not told, or taken back (`archive/tombstones.py`).
+
 The data set is read through its digest, from a further place if need be. What is damaged in every place, or cannot
 be understood, is reported and not indexed.
 """
@@ -24,14 +26,13 @@ from typing import Any
 
 import structlog
 
-from vesalius.model.attributes import extract
-from vesalius.model.elements import HeaderLimits, HeaderReader
+from vesalius.archive.tombstones import BATCH, DELETED, Ledger, arrival_of, tell
+from vesalius.model.elements import HeaderLimits
 from vesalius.model.entities import Arrival, Member, PackInfo, Verdict
 from vesalius.model.errors import DamagedInstance, IndexUnavailable, VesaliusError
 from vesalius.ports.blobs import BlobStore, FoundMember
 from vesalius.ports.index import Index, in_batches
 
-BATCH = 500
 _CHUNK = 1 << 20
 # A pack holds nothing that was stored before the pack was made, give or take a clock that was put right.
 _SLACK = 3600
@@ -76,24 +77,6 @@ class ReindexReport:
     untold: list[Untold] = field(default_factory=list)
 
 
-def arrival_of(found: FoundMember, chunks: Iterable[bytes], limits: HeaderLimits | None = None) -> Arrival:
-    """What the index is told of a member with these bytes. Raises `CannotUnderstand`, `DataSetMismatch`, ..."""
-    member, label = found.member, found.label
-    reader = HeaderReader(label.transfer_syntax, limits or HeaderLimits())
-    for chunk in chunks:
-        reader.feed(chunk)
-    header = reader.finish()
-    return Arrival(
-        record=extract(header),
-        member=member,
-        provenance=label.provenance,
-        sop_class=label.sop_class,
-        sop_instance=label.sop_instance,
-        transfer_syntax=label.transfer_syntax,
-        pixels=header.pixels,
-    )
-
-
 def recover(
     blobs: BlobStore, index: Index, log: Any = None, *, limits: HeaderLimits | None = None, batch: int = BATCH
 ) -> RecoveryReport:
@@ -107,14 +90,18 @@ def recover(
     report = RecoveryReport()
     known = {pack.name: pack for pack in index.packs()}
     there = {pack.name: pack for pack in blobs.packs()}
+    report.packs = len(there)
+    tails = {name: known[name].indexed_to if name in known else 0 for name in there}
     for name, pack in there.items():
-        report.packs += 1
-        before = known.get(name)
-        indexed_to = before.indexed_to if before is not None else 0
-        if pack.state == "sealed" and before is not None and before.state == "sealed" and indexed_to >= pack.size:
-            continue
+        if pack.state == "sealed" and name in known and known[name].state == "sealed" and tails[name] >= pack.size:
+            del tails[name]
+    tombstones = _tombstones_behind(blobs, {name: there[name] for name in tails}, tails)
+    for found in tombstones.found:
+        tell(blobs, index, found, limits, told=False)
+    for name, indexed_to in tails.items():
+        pack = there[name]
         try:
-            _recover_pack(blobs, index, name, indexed_to, report, limits, batch)
+            _recover_pack(blobs, index, name, indexed_to, report, limits, batch, tombstones)
         except IndexUnavailable:
             raise
         except VesaliusError as error:
@@ -123,7 +110,10 @@ def recover(
             continue
         if pack.state == "sealed":
             index.save_pack(dataclasses.replace(pack, indexed_to=pack.size))
-    report.missing = sorted(name for name, pack in known.items() if name not in there and pack.indexed_to)
+    retired = blobs.retired()
+    report.missing = sorted(
+        name for name, pack in known.items() if name not in there and name not in retired and pack.indexed_to
+    )
     report.seconds = time.perf_counter() - started
     if report.missing:
         log.error("packs-missing", packs=report.missing[:20], count=len(report.missing))
@@ -140,6 +130,24 @@ def recover(
     return report
 
 
+def _tombstones_behind(blobs: BlobStore, packs: dict[str, PackInfo], tails: dict[str, int]) -> Ledger:
+    """The tombstones behind what is indexed. Those of a pack are read after a sync, as the disk has them."""
+    ledger = Ledger()
+    for name, pack in packs.items():
+        if pack.tombstones == 0:
+            continue
+        try:
+            # A look at one place first: a pack that is held or up to date has nothing there, and is not searched.
+            if next(blobs.scan(name, tails[name], verify=True), None) is not None and any(
+                not found.is_instance for found in blobs.scan(name, tails[name])
+            ):
+                ledger.add(blobs.recover(name, tails[name]))
+        except VesaliusError as error:
+            structlog.get_logger().error("tombstones-unread", pack=name, error=error.message)
+    ledger.settle()
+    return ledger
+
+
 def _recover_pack(
     blobs: BlobStore,
     index: Index,
@@ -148,22 +156,37 @@ def _recover_pack(
     report: RecoveryReport,
     limits: HeaderLimits | None,
     batch: int,
+    tombstones: Ledger,
 ) -> None:
     def cut(torn: int) -> None:
         report.cut_bytes += torn
 
     end = indexed_to
+    last: FoundMember | None = None
+    late: list[FoundMember] = []  # tombstones behind a broken member, which the first look did not see
+
+    known = {found.member for found in tombstones.found}
 
     def members() -> Iterator[tuple[FoundMember, Iterable[bytes]]]:
-        nonlocal end
-        for found in blobs.recover(name, indexed_to, cut):
+        nonlocal end, last
+        for found in blobs.recover(name, indexed_to, cut, tombstones.dead_in(name)):
             end = found.member.end
-            yield found, _chunks(blobs, found.member)  # the store compared the digest just now
+            last = found
+            if not found.is_instance:
+                if found.member not in known:
+                    late.append(found)
+            elif not tombstones.is_dead(found):
+                yield found, _chunks(blobs, found.member)  # the store compared the digest just now
 
     for one in in_batches(_arrivals(members(), report.untold, limits), batch):
         verdicts = _tell(index, one, report.untold)
         report.told += len(verdicts)
         report.stored += sum(verdict is not Verdict.DUPLICATE for verdict in verdicts)
+    for found in late:
+        tell(blobs, index, found, limits, told=False)
+    if last is not None and not last.is_instance:
+        # Once more, so that the index has come to the end of the pack and not only to its last instance.
+        tell(blobs, index, last, limits, told=True)
     if end > indexed_to:
         # Asking again from the end on says that everything before it is told: the pack may be appended to.
         for _ in blobs.recover(name, end, cut):
@@ -186,8 +209,18 @@ def reindex(
     started = time.perf_counter()
     packs = blobs.packs()
     report = ReindexReport(packs=len(packs), total_bytes=sum(pack.size for pack in packs))
+    tombstones = Ledger()
+    for pack in packs:
+        if pack.tombstones:
+            tombstones.add(blobs.scan(pack.name))
+    tombstones.settle()
     index.clear()
-    ordered = in_order_of_storing(blobs, packs)
+    for found in tombstones.found:
+        # Into an empty index: nothing is removed or brought back here, for the members below come as they are to stay.
+        if found.tombstone is not None:
+            note = index.remove if found.tombstone.kind == DELETED else index.restored
+            note(found.tombstone, found.member, told=False)
+    ordered = _living(blobs, in_order_of_storing(blobs, packs), tombstones)
     members = ((found, blobs.stream_verified(found.member, _CHUNK)) for found in ordered)
     arrivals = _arrivals(members, report.untold, limits)
     for one in in_batches(arrivals, batch):
@@ -203,11 +236,31 @@ def reindex(
     for pack in packs:
         if pack.state == "sealed":
             index.save_pack(dataclasses.replace(pack, indexed_to=pack.size))
+    _come_to_the_end(index, tombstones)
     report.members += len(report.untold)
     report.seconds = time.perf_counter() - started
     if progress is not None:
         progress(report)
     return report
+
+
+def _come_to_the_end(index: Index, tombstones: Ledger) -> None:
+    """Where a pack ends with tombstones the index has come to its end, too."""
+    known = {pack.name: pack for pack in index.packs()}
+    for found in sorted(tombstones.found, key=lambda found: found.member.offset):
+        pack, member = known.get(found.member.pack), found.member
+        if pack is not None and pack.state != "sealed" and pack.indexed_to == member.header_offset:
+            known[pack.name] = dataclasses.replace(pack, indexed_to=member.end, size=max(pack.size, member.end))
+            index.save_pack(known[pack.name])
+
+
+def _living(blobs: BlobStore, members: Iterable[FoundMember], tombstones: Ledger) -> Iterator[FoundMember]:
+    """The instances that are not deleted; one that was deleted and came back where it came back."""
+    for found in members:
+        if not found.is_instance:
+            yield from tombstones.returns(blobs, found)
+        elif not tombstones.is_dead(found) and not tombstones.came_back(found):
+            yield found
 
 
 def in_order_of_storing(blobs: BlobStore, packs: Sequence[PackInfo]) -> Iterator[FoundMember]:

@@ -13,6 +13,10 @@ may not be acknowledged before the first is durable. Where the bytes differ, the
 content is kept beside the first as a conflict copy, unless its source is one whose conflicts are refused. Two
 processes may still race between question and transaction: there the index decides, and the loser's bytes are dead.
 
+Between two batches the thread does what others have to do in order with it (`between`): a tombstone must not be passed
+by an instance of the same pack on its way into the index, for a recovery looks only behind what is indexed. What has
+been written down but could not be told to the index, because it was away, is owed: it is told before anything else is.
+
 Failures. A failed sync fails the whole batch. If the index is away, the members are durable but unknown and
 unacknowledged: they are counted as dead, and a recovery that finds them may index them without harm, since
 their senders will send the same again. A record that the index chokes on fails alone.
@@ -24,8 +28,10 @@ import enum
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import structlog
 
@@ -36,6 +42,8 @@ from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
 from vesalius.ports.index import Index
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 # Two data sets of one UID are compared element by element up to this size, bytes; both are in memory meanwhile.
 LARGEST_COMPARED = 64 << 20
@@ -66,6 +74,14 @@ class Pending:
     leader: Pending | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Something to be done between two batches."""
+
+    act: Callable[[], object]
+    future: Future[object]
+
+
 class Sealer:
     """Owner of the committer thread. Thread-safe; the thread starts with the first submission."""
 
@@ -76,23 +92,42 @@ class Sealer:
         self._index = index
         self._largest_compared = largest_compared
         self._largest_batch = largest_batch
-        self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Pending | _Task | None] = queue.SimpleQueue()
+        self._owed: list[Callable[[], object]] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     def submit(self, pending: Pending) -> None:
         """Queue for the next batch; `pending.future` tells the outcome. Never raises."""
-        if self._thread is None or self._closed:
-            with self._lock:
-                if self._closed:
-                    pending.writer.abort()
-                    pending.future.set_exception(OutOfResources("the archive is shutting down"))
-                    return
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
-                    self._thread.start()
+        if (self._thread is None or self._closed) and not self._start():
+            pending.writer.abort()
+            pending.future.set_exception(OutOfResources("the archive is shutting down"))
+            return
         self._queue.put(pending)
+
+    def between(self, act: Callable[[], T]) -> Future[T]:
+        """Run `act` on the committer thread between two batches; the future tells what it answers or raises."""
+        future: Future[object] = Future()
+        if (self._thread is None or self._closed) and not self._start():
+            future.set_exception(OutOfResources("the archive is shutting down"))
+        else:
+            self._queue.put(_Task(act, future))
+        return cast("Future[T]", future)
+
+    def owe(self, act: Callable[[], object]) -> None:
+        """Something that has to be told to the index before any batch is. Call it from `between` only."""
+        self._owed.append(act)
+
+    def _start(self) -> bool:
+        """Have the thread run; False where the sealer is closed."""
+        with self._lock:
+            if self._closed:
+                return False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+                self._thread.start()
+            return True
 
     def close(self) -> None:
         """Seal what is queued, then end the thread."""
@@ -108,7 +143,8 @@ class Sealer:
         while not self._queue.empty():
             late = self._queue.get()
             if late is not None:
-                late.writer.abort()
+                if isinstance(late, Pending):
+                    late.writer.abort()
                 late.future.set_exception(OutOfResources("the archive is shutting down"))
 
     def _run(self) -> None:
@@ -117,9 +153,13 @@ class Sealer:
         while not last:
             item = waiting.get()
             batch: list[Pending] = []
+            task: _Task | None = None
             while True:
                 if item is None:
                     last = True
+                    break
+                if isinstance(item, _Task):
+                    task = item
                     break
                 batch.append(item)
                 if len(batch) >= self._largest_batch:
@@ -130,6 +170,28 @@ class Sealer:
                     break
             if batch:
                 self._seal(batch)
+            if task is not None:
+                self._do(task)
+
+    def _do(self, task: _Task) -> None:
+        try:
+            self._settle_debts()
+            result = task.act()
+        except BaseException as error:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(result)
+
+    def _settle_debts(self) -> None:
+        """Raises `IndexUnavailable` as long as the index is away."""
+        while self._owed:
+            try:
+                self._owed[0]()
+            except IndexUnavailable:
+                raise
+            except Exception:
+                log.exception("debt-dropped")
+            del self._owed[0]
 
     def _seal(self, batch: list[Pending]) -> None:
         started = time.perf_counter()
@@ -149,6 +211,8 @@ class Sealer:
         log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
 
     def _commit(self, batch: list[Pending]) -> None:
+        if self._owed:
+            self._settle_debts()
         sealed: list[tuple[Pending, Member]] = []
         for pending in self._without_duplicates(batch):
             try:

@@ -10,10 +10,11 @@ import dataclasses
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance
+from vesalius.backends.packs_tombstones import encode, label_of
+from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance, Tombstone
 from vesalius.model.errors import DamagedInstance, OutOfResources, VolumeReadOnly
 from vesalius.model.file_meta import file_prefix
 from vesalius.ports.blobs import BlobWriter, FoundMember, MemberLabel
@@ -88,6 +89,8 @@ class MemoryStore:
         self._places: dict[str, dict[tuple[str, int], bytes]] = {name: {} for name in places}
         self._pack_size = pack_size
         self._seal_after = seal_after
+        self._retired: dict[str, float] = {}
+        self._purged: set[tuple[str, int]] = set()
         self.read_only: str | None = None
         # Set by a test: the next sync fails.
         self.fail_sync = False
@@ -200,13 +203,95 @@ class MemoryStore:
     def packs(self) -> list[PackInfo]:
         """See `BlobStore.packs`."""
         with self._lock:
-            return [self._info(pack) for pack in self._packs.values()]
+            return [self._info(pack) for pack in self._packs.values() if pack.name not in self._retired]
 
     def recover(
-        self, pack: str, from_offset: int, on_cut: Callable[[int], None] | None = None
+        self,
+        pack: str,
+        from_offset: int,
+        on_cut: Callable[[int], None] | None = None,
+        dead: Collection[int] = (),
     ) -> Iterator[FoundMember]:
         """See `BlobStore.recover`. Nothing is ever torn here, so nothing is cut."""
-        yield from self.scan(pack, from_offset, verify=True)
+        yield from (
+            found
+            for found in self.scan(pack, from_offset)
+            if found.member.header_offset not in dead and self.check(found.member)
+        )
+
+    def tombstone(self, tombstone: Tombstone) -> Member:
+        """See `BlobStore.tombstone`."""
+        with self._lock:
+            payload = encode(tombstone)
+            member = self.take(label_of(tombstone), b"", payload)
+            pack = self._packs[member.pack]
+            pack.found[-1] = dataclasses.replace(pack.found[-1], is_instance=False, tombstone=tombstone)
+            self.sync((member,))
+            return member
+
+    def purge(self, pack: str, members: Sequence[Member]) -> PackInfo | None:
+        """See `BlobStore.purge`."""
+        with self._lock:
+            held = self._packs.get(pack)
+            if held is None or not held.sealed:
+                return None
+            for member in members:
+                if (pack, member.header_offset) not in self._purged:
+                    held.dead_bytes += member.end - member.header_offset
+                self._purged.add((pack, member.header_offset))
+                held.data[member.header_offset] = bytes(member.dataset_length)
+                for place in self._places.values():
+                    if (pack, member.header_offset) in place:
+                        place[pack, member.header_offset] = bytes(member.dataset_length)
+            return self._info(held)
+
+    def compact(self, pack: str, living: Sequence[Member]) -> tuple[PackInfo, list[tuple[Member, Member]]]:
+        """See `BlobStore.compact`."""
+        with self._lock:
+            old = self._packs[pack]
+            new = _Pack(f"{pack}-again", sealed=True)
+            moves = []
+            for found in old.found:
+                if found.is_instance and found.member not in living:
+                    continue
+                member = found.member
+                shift = new.end - member.header_offset
+                after = dataclasses.replace(
+                    member,
+                    pack=new.name,
+                    header_offset=new.end,
+                    offset=member.offset + shift,
+                    dataset_offset=member.dataset_offset + shift,
+                )
+                new.data[after.header_offset] = self.read_verified(member)
+                new.found.append(dataclasses.replace(found, member=after))
+                if found.is_instance:
+                    moves.append((member, after))
+            new.synced = len(new.found)
+            self._packs[new.name] = new
+            return dataclasses.replace(self._info(new), indexed_to=new.end), moves
+
+    def retire(self, pack: str, retired: bool = True) -> None:
+        """See `BlobStore.retire`."""
+        with self._lock:
+            if retired:
+                self._retired[pack] = time.monotonic()
+            else:
+                self._retired.pop(pack, None)
+
+    def retired(self) -> dict[str, float]:
+        """See `BlobStore.retired`."""
+        with self._lock:
+            return {pack: time.monotonic() - since for pack, since in self._retired.items()}
+
+    def remove_pack(self, pack: str) -> None:
+        """See `BlobStore.remove_pack`."""
+        with self._lock:
+            self._packs.pop(pack, None)
+            self._retired.pop(pack, None)
+            for place in self._places.values():
+                for key in [key for key in place if key[0] == pack]:
+                    del place[key]
 
     def places(self) -> tuple[str, ...]:
         """See `BlobStore.places`."""
@@ -260,4 +345,5 @@ class MemoryStore:
             members=len(pack.found) if pack.sealed else 0,
             dead_bytes=pack.dead_bytes,
             sha256=hashlib.sha256(b"".join(pack.data.values())).hexdigest() if pack.sealed else "",
+            tombstones=sum(not found.is_instance for found in pack.found) if pack.sealed else -1,
         )

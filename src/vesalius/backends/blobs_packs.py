@@ -2,7 +2,8 @@
 
 The parts: `packs_format` (the bytes of a member), `packs_volume` (room, failures), `packs_pool` (open packs, their
 locks), `packs_writer` (one instance on its way in), `packs_scan` (walking and recovery), `packs_seal`, `packs_read`
-(digests and fall-back), `packs_copies`. Here they are put together, and the one promise is kept that needs all
+(digests and fall-back), `packs_copies`, `packs_tombstones`, `packs_purge` and `packs_compact` (deletion). Here they
+are put together, and the one promise is kept that needs all
 of them: `sync` returns only if every member is on the disk, and once it has failed nothing is promised any more.
 
 Explained with figures in docs/explanation/packs.md and docs/adr/0002-packs.md.
@@ -13,21 +14,24 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
 from vesalius.backends.packs_ahead import write_ahead
+from vesalius.backends.packs_compact import compact
 from vesalius.backends.packs_copies import PackCopies
 from vesalius.backends.packs_open import Leftover, hold
 from vesalius.backends.packs_pool import PackPool
+from vesalius.backends.packs_purge import purge, remove_pack
 from vesalius.backends.packs_read import PRIMARY, PackReader
 from vesalius.backends.packs_scan import digest_holds, recover_open, walk, walk_over_damage
 from vesalius.backends.packs_seal import read_summary, seal
-from vesalius.backends.packs_volume import PACK, SIDECAR, SUSPECT, PackSettings, Volume
+from vesalius.backends.packs_tombstone_writer import write as write_tombstone
+from vesalius.backends.packs_volume import PACK, RETIRED, SIDECAR, SUSPECT, PackSettings, Volume, sync_folder
 from vesalius.backends.packs_writer import PackWriter
-from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance
+from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance, Tombstone
 from vesalius.ports.blobs import BlobWriter, FoundMember
 
 __all__ = ["PackSettings", "PackStore"]
@@ -85,6 +89,12 @@ class PackStore:
             # Not even ENOSPC passes here: what the page cache says after a failed sync proves nothing.
             raise self._volume.fail(f"sync of pack {name} failed with {code}")
 
+    def tombstone(self, tombstone: Tombstone) -> Member:
+        """Write down a deletion, durably. Raises `OutOfResources`, `VolumeReadOnly`."""
+        member = write_tombstone(self._pool, tombstone)
+        self.sync((member,))
+        return member
+
     def discard(self, member: Member) -> None:
         """Count a finished member that nothing will refer to as dead bytes."""
         pack = self._pool.held(member.pack)
@@ -140,6 +150,7 @@ class PackStore:
     def packs(self) -> list[PackInfo]:
         """Every pack, as the files tell it, oldest first."""
         found: dict[str, PackInfo] = {}
+        retired = self.retired()
         for folder in (self._volume.root, *self._folders.values()):
             try:
                 with os.scandir(folder) as entries:
@@ -148,7 +159,7 @@ class PackStore:
                 continue
             for name, size in sizes.items():
                 pack = name.removesuffix(PACK)
-                if pack != name and pack not in found:
+                if pack != name and pack not in found and pack not in retired:
                     found[pack] = self._info(pack, str(folder), size, sizes)
         return [found[pack] for pack in sorted(found)]
 
@@ -179,7 +190,11 @@ class PackStore:
             return
 
     def recover(
-        self, pack: str, from_offset: int, on_cut: Callable[[int], None] | None = None
+        self,
+        pack: str,
+        from_offset: int,
+        on_cut: Callable[[int], None] | None = None,
+        dead: Collection[int] = (),
     ) -> Iterator[FoundMember]:
         """After a crash: the whole members from `from_offset` on, and the torn tail is cut off.
 
@@ -197,7 +212,7 @@ class PackStore:
             summary = read_summary(self._volume.sidecar_path(pack))
             if summary is not None:
                 if from_offset < summary.size:
-                    yield from self._whole(fd, walk_over_damage(fd, pack, from_offset))
+                    yield from self._whole(fd, walk_over_damage(fd, pack, from_offset), dead)
                 return
             yield from self._recover_open(fd, pack, from_offset, on_cut)
         except OSError as error:
@@ -206,9 +221,11 @@ class PackStore:
             os.close(fd)
 
     @staticmethod
-    def _whole(fd: int, members: Iterator[FoundMember]) -> Iterator[FoundMember]:
+    def _whole(fd: int, members: Iterator[FoundMember], dead: Collection[int]) -> Iterator[FoundMember]:
         """Those whose digest holds. A sealed pack was synced, so the others are damaged, not torn."""
         for found in members:
+            if found.member.header_offset in dead:
+                continue
             if digest_holds(fd, found.member):
                 yield found
             else:
@@ -236,6 +253,45 @@ class PackStore:
         if not suspect and end == from_offset:
             stat = os.fstat(fd)
             self._pool.leave(Leftover(pack, end, stat.st_size, stat.st_mtime_ns, time.monotonic()))
+
+    # -- deletion --------------------------------------------------------------------------------
+
+    def purge(self, pack: str, members: Sequence[Member]) -> PackInfo | None:
+        """Destroy the data sets of deleted members of a sealed pack everywhere. Raises `OutOfResources`."""
+        return purge(self._volume, self._reader, pack, members)
+
+    def compact(self, pack: str, living: Sequence[Member]) -> tuple[PackInfo, list[tuple[Member, Member]]]:
+        """Copy the living of a sealed pack into a new one. Raises `DamagedInstance`, `OutOfResources`."""
+        return compact(self._volume, self._reader, pack, living)
+
+    def retire(self, pack: str, retired: bool = True) -> None:
+        """Leave a pack out of `packs`, or take that back. Raises `OutOfResources`."""
+        path = Path(self._volume.retired_path(pack))
+        try:
+            if retired:
+                path.touch(mode=0o640)
+            else:
+                path.unlink(missing_ok=True)
+            sync_folder(self._volume.root)
+        except OSError as error:
+            raise self._volume.refusal(error, "retiring a pack") from error
+
+    def retired(self) -> dict[str, float]:
+        """Packs that are left out, and for how many seconds."""
+        now = time.time()
+        found = {}
+        try:
+            with os.scandir(self._volume.root) as entries:
+                for entry in entries:
+                    if entry.name.endswith(RETIRED):
+                        found[entry.name.removesuffix(RETIRED)] = now - entry.stat().st_mtime
+        except OSError:
+            return found
+        return found
+
+    def remove_pack(self, pack: str) -> None:
+        """Remove a retired pack from every place. Raises `OutOfResources`."""
+        remove_pack(self._volume, self._reader, pack)
 
     # -- further places --------------------------------------------------------------------------
 

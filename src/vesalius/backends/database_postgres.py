@@ -39,9 +39,10 @@ POOL_SIZE = 8
 POOL_OVERFLOW = 24
 ATTEMPTS = 4
 
-# SQLSTATE classes: connection exceptions; the server shuts down or starts up; rolled back, try again.
+# SQLSTATE classes: connection exceptions; the server shuts down or starts up.
 _BROKEN = ("08", "57P01", "57P02", "57P03")
-_AGAIN = ("40001", "40P01")
+# Rolled back, try again: serialization, deadlock, and a row above that was deleted after it had been looked up.
+_AGAIN = ("40001", "40P01", "23503")
 
 # A server that dies between two messages leaves the driver's own state machine astray (InternalClientError).
 _LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError)

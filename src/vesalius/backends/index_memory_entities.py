@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge
 from vesalius.model.attributes_extract import items_from_json
 from vesalius.model.coercion import decimal_text
-from vesalius.model.entities import Arrival, Level, Scalar, StoredInstance, Values
+from vesalius.model.entities import Arrival, Level, Removed, Scalar, StoredInstance, Values
 from vesalius.model.query import Query
 
 Columns = dict[str, Scalar]
@@ -108,4 +108,16 @@ def stored(kept: Kept) -> StoredInstance:
         transfer_syntax=arrival.transfer_syntax,
         member=arrival.member,
         pixels=arrival.pixels,
+    )
+
+
+def removed_of(kept: Kept) -> Removed:
+    """A kept instance as a deletion names it; a conflict copy lies in the series of the first."""
+    arrival, entity = kept.arrival, kept.entity
+    study = entity.above.columns if entity.above is not None else {}
+    return Removed(
+        str(study.get("study_instance_uid")),
+        str(entity.columns["series_instance_uid"]),
+        arrival.sop_instance,
+        arrival.member,
     )

@@ -18,7 +18,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vesalius.backends import index_sql_select, outbox_sql, peers_sql, query_sql, schema
+from vesalius.backends import (
+    index_sql_delete,
+    index_sql_deletions,
+    index_sql_select,
+    outbox_sql,
+    peers_sql,
+    query_sql,
+    schema,
+)
 from vesalius.backends.database import Database, Transaction, upsert
 from vesalius.backends.index_sql_above import Merged, SeriesKey
 from vesalius.backends.index_sql_ingest import Batch, LostRace
@@ -26,12 +34,15 @@ from vesalius.model.attributes import FINGERPRINT
 from vesalius.model.entities import (
     Arrival,
     CopyInfo,
+    Deletion,
     Event,
     Level,
     Member,
     PackInfo,
     Peer,
+    Removed,
     StoredInstance,
+    Tombstone,
     Totals,
     Verdict,
 )
@@ -57,6 +68,8 @@ _TOTALS = (
 )
 # Children first: references point up.
 _TOLD_AGAIN = (
+    schema.deleted_member,
+    schema.deletion,
     schema.nested,
     schema.instance,
     schema.series,
@@ -136,6 +149,48 @@ class SqlIndex:
     def last_event(self) -> int:
         """See `Index.last_event`."""
         return outbox_sql.last_event(self._database)
+
+    # -- deletion
+
+    def kept(self, study: str, series: str = "", sop_instance: str = "") -> list[Removed]:
+        """See `DeletionIndex.kept`."""
+        return index_sql_deletions.kept(self._database, study, series, sop_instance)
+
+    def remove(self, tombstone: Tombstone, member: Member, *, told: bool = True) -> None:
+        """See `DeletionIndex.remove`."""
+        self._database.transaction(lambda tx: index_sql_delete.remove(tx, tombstone, member, told), durable=True)
+
+    def restored(self, tombstone: Tombstone, member: Member, *, told: bool = True) -> None:
+        """See `DeletionIndex.restored`."""
+        self._database.transaction(lambda tx: index_sql_delete.restored(tx, tombstone, member, told), durable=True)
+
+    def purged(self, deletion: str) -> None:
+        """See `DeletionIndex.purged`."""
+        self._database.transaction(lambda tx: index_sql_delete.purged(tx, deletion), durable=True)
+
+    def deletions(
+        self, *, study: str = "", deletion: str = "", state: str = "", before: str = "", limit: int = 1000
+    ) -> list[Deletion]:
+        """See `DeletionIndex.deletions`."""
+        return index_sql_deletions.deletions(self._database, study, deletion, state, before, limit)
+
+    def deleted_members(self, deletion: str) -> list[Removed]:
+        """See `DeletionIndex.deleted_members`."""
+        return index_sql_deletions.deleted_members(self._database, deletion)
+
+    def is_deleted(self, study: str, series: str = "", sop_instance: str = "") -> bool:
+        """See `DeletionIndex.is_deleted`."""
+        return index_sql_deletions.is_deleted(self._database, study, series, sop_instance)
+
+    def packs_with_deleted(self) -> set[str]:
+        """See `DeletionIndex.packs_with_deleted`."""
+        return index_sql_deletions.packs_with_deleted(self._database)
+
+    def move_pack(self, old: str, new: PackInfo, moves: Sequence[tuple[Member, Member]]) -> None:
+        """See `DeletionIndex.move_pack`."""
+        self._database.transaction(lambda tx: index_sql_deletions.move_pack(tx, old, new, moves), durable=True)
+
+    # -- members
 
     def members(self, pack: str | None = None) -> Iterator[tuple[StoredInstance, str]]:
         """See `Index.members`; the state is "current", "conflict" or "damaged"."""

@@ -79,8 +79,18 @@ class Label(msgspec.Struct, frozen=True):
     stored_ns: int = 0
 
 
+class _AnyLabel(Label, frozen=True):
+    """As it is read: an instance's says nothing of its kind, for there are millions of them."""
+
+    kind: str = "instance"
+
+
+class _TombstoneLabel(Label, frozen=True):
+    kind: str = "tombstone"
+
+
 _encode_json = msgspec.json.Encoder().encode
-_decode_label = msgspec.json.Decoder(Label).decode
+_decode_label = msgspec.json.Decoder(_AnyLabel).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +182,13 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _label_json(written: Written, label: MemberLabel, limit: int | None) -> bytes:
+def _label_json(written: Written, label: MemberLabel, limit: int | None, kind: type[Label] = Label) -> bytes:
     source = label.provenance
     texts = (source.how, source.calling_aet, source.called_aet, source.address, source.association)
     if limit is not None:
         texts = tuple(_clean(text)[:limit] for text in texts)  # type: ignore[assignment]
     return _encode_json(
-        Label(
+        kind(
             1,
             written.pack,
             written.header_offset,
@@ -212,21 +222,27 @@ def encode_header(written: Written, label: MemberLabel) -> bytes:
         record = _record(_XATTR + _label_json(written, label, _TEXT_LIMIT))
         if len(record) > room:
             raise LimitExceeded("the identifiers of the instance are too long for a pack's header")
-    records = large + record
-    crc = zlib.crc32(written.prefix, zlib.crc32(records))
-    left = RECORDS - len(records)
-    comment = b"%d comment=crc32 %08x" % (left, crc)
     name = _component(label.sop_instance) + b".dcm"
     path = _component(label.study) + b"/" + _component(label.series)
-    return b"".join(
-        (
-            _PAX_BLOCK,
-            records,
-            comment.ljust(left - 1),
-            b"\n",
-            _ustar(name, path, 0 if large else size, _seconds(label.provenance.received_at[:19]), b"0"),
-        )
-    )
+    block = _ustar(name, path, 0 if large else size, _seconds(label.provenance.received_at[:19]), b"0")
+    return _header(large + record, written.prefix, block)
+
+
+def _header(records: bytes, prefix: bytes, block: bytes) -> bytes:
+    crc = zlib.crc32(prefix, zlib.crc32(records))
+    left = RECORDS - len(records)
+    comment = b"%d comment=crc32 %08x" % (left, crc)
+    return b"".join((_PAX_BLOCK, records, comment.ljust(left - 1), b"\n", block))
+
+
+def encode_tombstone_header(written: Written, label: MemberLabel) -> bytes:
+    """The `HEADER` bytes before a tombstone, which has no preamble and no file meta information."""
+    record = _record(_XATTR + _label_json(written, label, _TEXT_LIMIT, _TombstoneLabel))
+    if len(record) > RECORDS - 64:
+        raise LimitExceeded("the identifiers of the deletion are too long for a pack's header")
+    name = b"%b-%d.json" % (_component(label.provenance.association), written.header_offset)
+    mtime = _seconds(label.provenance.received_at[:19])
+    return _header(record, written.prefix, _ustar(name, b"vesalius-tombstones", written.dataset_length, mtime, b"0"))
 
 
 _FILLER = b"vesalius-damaged/"
@@ -289,7 +305,9 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
     if label is None or comment_at < 0 or label.pack != pack or label.header_offset != at:
         return None
     prefix_length = label.file_length - label.dataset_length
-    if not PREFIX_LEAST <= prefix_length <= len(data) - HEADER or label.dataset_length < 0:
+    is_instance = label.kind == "instance"
+    least = PREFIX_LEAST if is_instance else 0
+    if not least <= prefix_length <= len(data) - HEADER or label.dataset_length < 0:
         return None
     checked = zlib.crc32(data[HEADER : HEADER + prefix_length], zlib.crc32(records[:comment_at]))
     if crc != b"%08x" % checked or not _checksum_holds(data[BLOCK + RECORDS : HEADER]):
@@ -321,4 +339,5 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
             ),
         ),
         label.stored_ns,
+        is_instance,
     )

@@ -21,10 +21,12 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import structlog
 
 from vesalius.backends.packs_format import END_OF_ARCHIVE, HEADER_READ, filler_end, fillers, parse_header
+from vesalius.backends.packs_tombstones import LARGEST, decode
 from vesalius.model.entities import Member
 from vesalius.ports.blobs import FoundMember
 
@@ -87,8 +89,17 @@ def walk(fd: int, pack: str, start: int, *, verify: bool) -> Iterator[FoundMembe
             return
         if verify and not digest_holds(fd, found.member, window):
             return
-        yield found
+        yield found if found.is_instance else _with_tombstone(fd, found)
         at = found.member.end
+
+
+def _with_tombstone(fd: int, found: FoundMember) -> FoundMember:
+    """A tombstone with what it says; without, where its bytes are not those that were written."""
+    member = found.member
+    if member.dataset_length > LARGEST or not digest_holds(fd, member):
+        log.error("tombstone-damaged", pack=member.pack, offset=member.header_offset)
+        return found
+    return replace(found, tombstone=decode(os.pread(fd, member.dataset_length, member.dataset_offset)))
 
 
 def find_later(fd: int, pack: str, start: int, *, verify: bool) -> FoundMember | None:

@@ -21,6 +21,7 @@ from vesalius.backends.packs_open import OpenPack
 from vesalius.backends.packs_scan import walk
 from vesalius.backends.packs_volume import Volume, sync_folder
 from vesalius.model.entities import PackInfo
+from vesalius.ports.blobs import FoundMember
 
 _CHUNK = 1 << 20
 _FIRST_LINE = 1024
@@ -35,6 +36,7 @@ class Summary(msgspec.Struct, frozen=True):
     members: int
     dead_bytes: int
     sha256: str  # of the whole file
+    tombstones: int = 0
 
     @property
     def info(self) -> PackInfo:
@@ -47,6 +49,7 @@ class Summary(msgspec.Struct, frozen=True):
             members=self.members,
             dead_bytes=self.dead_bytes,
             sha256=self.sha256,
+            tombstones=self.tombstones,
         )
 
 
@@ -101,28 +104,34 @@ def seal(volume: Volume, pack: OpenPack) -> PackInfo:
     os.ftruncate(pack.fd, file_size)
     pack.allocated = file_size
     os.fsync(pack.fd)
-    members = [
-        _line(
-            path=f"{found.label.study}/{found.label.series}/{found.label.sop_instance}.dcm",
-            sop_class=found.label.sop_class,
-            transfer_syntax=found.label.transfer_syntax,
-            received_at=found.label.provenance.received_at,
-            header_offset=found.member.header_offset,
-            offset=found.member.offset,
-            length=found.member.length,
-            dataset_offset=found.member.dataset_offset,
-            dataset_length=found.member.dataset_length,
-            sha256=found.member.sha256,
-        )
-        for found in walk(pack.fd, pack.name, 0, verify=False)
-    ]
-    summary = Summary(pack.name, pack.end, file_size, len(members), pack.dead_bytes, file_sha256(pack.fd))
-    write_whole(volume.sidecar_path(pack.name), [msgspec.json.encode(summary) + b"\n", *members], volume.root)
+    found = list(walk(pack.fd, pack.name, 0, verify=False))
+    tombstones = sum(not one.is_instance for one in found)
+    digest = file_sha256(pack.fd)
+    summary = Summary(pack.name, pack.end, file_size, len(found), pack.dead_bytes, digest, tombstones)
+    lines = [msgspec.json.encode(summary) + b"\n", *map(sidecar_line, found)]
+    write_whole(volume.sidecar_path(pack.name), lines, volume.root)
     with contextlib.suppress(OSError):
         os.unlink(volume.left_path(pack.name))  # noqa: PTH108
     # Whatever was acknowledged is indexed; and a row of the index that outlives a crash outlives it with all before it.
     return replace(summary.info, indexed_to=pack.end)
 
 
-def _line(**values: Any) -> bytes:
-    return msgspec.json.encode(values) + b"\n"
+def sidecar_line(found: FoundMember) -> bytes:
+    """What the sidecar says of one member."""
+    label, member = found.label, found.member
+    path = f"{label.study}/{label.series}/{label.sop_instance}.dcm"
+    if not found.is_instance:
+        path = f"vesalius-tombstones/{label.provenance.association}-{member.header_offset}.json"
+    line: dict[str, Any] = {
+        "path": path,
+        "sop_class": label.sop_class,
+        "transfer_syntax": label.transfer_syntax,
+        "received_at": label.provenance.received_at,
+        "header_offset": member.header_offset,
+        "offset": member.offset,
+        "length": member.length,
+        "dataset_offset": member.dataset_offset,
+        "dataset_length": member.dataset_length,
+        "sha256": member.sha256,
+    }
+    return msgspec.json.encode(line) + b"\n"

@@ -26,6 +26,7 @@ PACK = ".tar"
 SIDECAR = ".index.jsonl"
 SUSPECT = ".suspect"
 LEFT = ".left"
+RETIRED = ".retired"
 
 # No room, or a limit of this process: the next attempt may succeed.
 _PASSING = frozenset(
@@ -96,6 +97,10 @@ class Volume:
         """The word beside an open pack that was left clean."""
         return f"{self.root}/{pack}{LEFT}"
 
+    def retired_path(self, pack: str) -> str:
+        """The mark beside a pack that another one has replaced."""
+        return f"{self.root}/{pack}{RETIRED}"
+
     @property
     def read_only(self) -> str | None:
         """Why nothing is written any more; None while the volume is well."""
@@ -142,6 +147,15 @@ class Volume:
             self._read_only = reason
             log.error("store-read-only", reason=reason)
         return VolumeReadOnly(f"the store is read-only: {self._read_only}", hint="look at the disk, then start again")
+
+
+def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` at a place; one call may write less. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        offset += done
+        view = view[done:]
 
 
 def sync_folder(folder: str | Path) -> None:

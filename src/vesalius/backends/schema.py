@@ -11,6 +11,8 @@ their level (with its companions), and besides:
 - `instance.damaged`: 1 while the member on the primary place fails its digest;
 - where the bytes lie, which pixels they hold, and who sent them.
 
+`deletion` and `deleted_member` say what was deleted and where its bytes lie: the tombstones in the packs tell the same.
+
 `nested` holds the values inside sequences that can be matched: `owner` is the id of the row of `level`.
 Totals are kept on `pack`: each pack has one writing process, so no row is fought over by all of them.
 
@@ -211,7 +213,7 @@ outbox = sa.Table(
     "outbox",
     metadata,
     _id(),
-    sa.Column("kind", TEXT, nullable=False),  # "stored" | "conflict"
+    sa.Column("kind", TEXT, nullable=False),  # "stored" | "conflict" | "deleted" | "restored"
     _text("study"),
     _text("series"),
     _text("sop_instance"),
@@ -235,6 +237,47 @@ damaged = sa.Table(
     sa.Column("pack", TEXT, primary_key=True),
     sa.Column("file_offset", BIG, primary_key=True, autoincrement=False),
     sa.Column("place", TEXT, primary_key=True),
+)
+
+deletion = sa.Table(
+    "deletion",
+    metadata,
+    _id(),
+    sa.Column("uid", TEXT, nullable=False, unique=True),  # hex, as in its tombstone
+    sa.Column("state", TEXT, nullable=False),  # "deleted" | "restored" | "purged"
+    sa.Column("level", sa.SmallInteger(), nullable=False),  # entities.Level
+    _text("study"),
+    _text("series"),
+    _text("sop_instance"),
+    _text("at"),
+    _text("who"),
+    _text("address"),
+    _text("reason"),
+    _count("instances"),
+    _count("bytes"),
+    sa.Index("ix_deletion_study", "study"),
+    sa.Index("ix_deletion_state", "state", "at"),
+    sqlite_autoincrement=True,
+)
+
+deleted_member = sa.Table(
+    "deleted_member",
+    metadata,
+    _id(),
+    _ref("deletion_ref", "deletion"),
+    sa.Column("pack", TEXT, nullable=False),
+    sa.Column("header_offset", BIG, nullable=False),
+    sa.Column("file_offset", BIG, nullable=False),
+    sa.Column("file_length", BIG, nullable=False),
+    sa.Column("dataset_offset", BIG, nullable=False),
+    sa.Column("dataset_length", BIG, nullable=False),
+    sa.Column("sha256", BYTES, nullable=False),
+    _text("study"),
+    _text("series"),
+    _text("sop_instance"),
+    sa.Index("ix_deleted_member_deletion_ref", "deletion_ref", "pack", "header_offset", unique=True),
+    sa.Index("ix_deleted_member_study", "study", "series"),
+    sa.Index("ix_deleted_member_sop_instance", "sop_instance"),
 )
 
 peer = sa.Table(

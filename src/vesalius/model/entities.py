@@ -169,6 +169,51 @@ class Event:
     sender: str
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """One instance that a deletion takes away, conflict copies included, and where its bytes lie."""
+
+    study: str
+    series: str
+    sop_instance: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """The record of a deletion, or of its being taken back, as it stands in a pack for ever."""
+
+    id: str  # of the deletion, hex
+    kind: str  # "deleted" | "restored"
+    level: Level
+    study: str
+    series: str  # "" at study level
+    sop_instance: str  # "" above instance level
+    at: str  # UTC, ISO 8601
+    who: str
+    address: str
+    reason: str
+    members: tuple[Removed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What the index knows of a deletion."""
+
+    id: str
+    state: str  # "deleted" | "restored" | "purged": its bytes are destroyed
+    level: Level
+    study: str
+    series: str
+    sop_instance: str
+    at: str
+    who: str
+    address: str
+    reason: str
+    instances: int
+    bytes: int  # of data sets
+
+
 RIGHTS = ("store", "query", "retrieve", "commit", "worklist")
 
 
@@ -199,6 +244,7 @@ class PackInfo:
     members: int = 0
     dead_bytes: int = 0
     sha256: str = ""  # of a sealed pack
+    tombstones: int = -1  # of a sealed pack; -1: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ which only copies to the page cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance
+from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class FoundMember:
     member: Member
     label: MemberLabel
     stored_ns: int = 0  # when it was finished, nanoseconds since 1970: the order in which instances became known
+    is_instance: bool = True  # else it is a tombstone
+    tombstone: Tombstone | None = None  # None for an instance, and for a tombstone that cannot be read
 
 
 class BlobWriter(Protocol):
@@ -117,14 +119,51 @@ class BlobStore(Protocol):
         ...
 
     def recover(
-        self, pack: str, from_offset: int, on_cut: Callable[[int], None] | None = None
+        self,
+        pack: str,
+        from_offset: int,
+        on_cut: Callable[[int], None] | None = None,
+        dead: Collection[int] = (),
     ) -> Iterator[FoundMember]:
         """After a crash: the whole members from `from_offset` on; a torn tail is cut off and `on_cut` told its bytes.
 
         Only for a pack that no living process holds; yields nothing for one that is held. Every digest is
         compared after a sync, against the disk. A recovery that finds nothing behind `from_offset` also says that
-        all before it is told to the index: only then may the store append to the pack again.
+        all before it is told to the index: only then may the store append to the pack again. `dead` are header
+        offsets of deleted members: in a sealed pack their bytes may be destroyed, and nobody is told of that.
         """
+        ...
+
+    def tombstone(self, tombstone: Tombstone) -> Member:
+        """Write down a deletion, or that it was taken back. Durable when this returns, or `VolumeReadOnly`."""
+        ...
+
+    def purge(self, pack: str, members: Sequence[Member]) -> PackInfo | None:
+        """Destroy the data sets of deleted members of a sealed pack, in every place, for ever.
+
+        What the pack is after it; None where it is not sealed yet or held by another process: try again later.
+        Headers stay, so that tar can follow. Harmless when done before. Raises `OutOfResources`.
+        """
+        ...
+
+    def compact(self, pack: str, living: Sequence[Member]) -> tuple[PackInfo, list[tuple[Member, Member]]]:
+        """A new sealed pack of the living members of a sealed one (and its tombstones), digests compared.
+
+        Its name follows from the old one's, so a compaction that was broken off is done again over itself. The old
+        pack stays as it is. Raises `DamagedInstance`, `OutOfResources`.
+        """
+        ...
+
+    def retire(self, pack: str, retired: bool = True) -> None:
+        """Durably leave a pack out of `packs`, or take that back; its members can still be read."""
+        ...
+
+    def retired(self) -> dict[str, float]:
+        """The packs that are left out, and for how many seconds."""
+        ...
+
+    def remove_pack(self, pack: str) -> None:
+        """Remove a retired pack from every place."""
         ...
 
     def places(self) -> tuple[str, ...]:

@@ -18,9 +18,10 @@ from vesalius.model.entities import (
     Verdict,
 )
 from vesalius.model.query import Match, Query
+from vesalius.ports.index_deletions import DeletionIndex
 
 
-class Index(Protocol):
+class Index(DeletionIndex, Protocol):
     """Rows of patients, studies, series, instances, packs, copies, peers, notes and the outbox."""
 
     def known(self, sop_instances: Sequence[str]) -> dict[str, tuple[str, str]]:
