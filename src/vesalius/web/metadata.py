@@ -76,10 +76,10 @@ class Metadata:
         return cls(ctx, MemoryCache(view.metadata_memory), DiskCache(folder, view.metadata_disk))
 
     async def respond(self, request: Request, wanted: _Wanted) -> Response:
-        """Answer a request. Raises `Problem` (404), `IndexUnavailable`, `DamagedInstance`."""
+        """Answer a request. Raises `Problem` (404, 410), `IndexUnavailable`, `DamagedInstance`."""
         versions = await self.ctx.call(self.ctx.index.versions, wanted.study, wanted.series)
         if not versions:
-            raise unknown()
+            raise await self.ctx.call(missing, self.ctx, wanted.study, wanted.series, wanted.instance)
         tag = entity_tag(
             FORMAT, wanted.form, wanted.root, wanted.study, wanted.series or "", wanted.instance or "", repr(versions)
         )
@@ -204,7 +204,7 @@ def _xml_parts(objects: Iterator[bytes], tag: str) -> Iterator[bytes]:
 
 
 def _select(ctx: WebContext, wanted: _Wanted) -> Sequence[StoredInstance]:
-    """The instances asked for. Raises `Problem` (404)."""
+    """The instances asked for. Raises `Problem` (404, 410)."""
     level = Level.STUDY if wanted.series is None else Level.SERIES if wanted.instance is None else Level.IMAGE
     found = list(
         ctx.index.select(
@@ -215,12 +215,14 @@ def _select(ctx: WebContext, wanted: _Wanted) -> Sequence[StoredInstance]:
         )
     )
     if not found:
-        raise unknown()
+        raise missing(ctx, wanted.study, wanted.series, wanted.instance)
     return found
 
 
-def unknown() -> Problem:
-    """404: nothing is kept under this address."""
+def missing(ctx: WebContext, study: str, series: str | None = None, instance: str | None = None) -> Problem:
+    """404: nothing is kept under this address; 410: it was deleted and can still be brought back (H14). Blocks."""
+    if ctx.index.is_deleted(study, series or "", instance or ""):
+        return Problem(410, "what was kept under this address is deleted", "It can be brought back for a while.")
     return Problem(404, "nothing is kept under this address", "Search for what there is: /studies?...")
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vesalius.web import changes
+from vesalius.web import changes, deletions
 from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
@@ -133,7 +133,7 @@ def _response(status: int, schema: Schema | None, one: Operation) -> dict[str, A
 def operations(ctx: WebContext) -> tuple[Operation, ...]:
     """Everything that is described."""
     spool = ctx.view.uploads
-    return (*SERVICE, *changes.OPERATIONS, *(uploads(spool.size) if spool is not None else ()))
+    return (*SERVICE, *changes.OPERATIONS, *deletions.OPERATIONS, *(uploads(spool.size) if spool is not None else ()))
 
 
 def routes(ctx: WebContext) -> list[Route]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.metadata import unknown
+from vesalius.web.metadata import missing
 from vesalius.web.qido import uid_of
 
 STUDY = "/studies/{study}"
@@ -45,7 +45,7 @@ def target_of(request: Request) -> Target:
 def select(ctx: WebContext, target: Target) -> Sequence[StoredInstance]:
     """The current instances under an address, in order of series and instance number. Blocks.
 
-    Raises `Problem` (404), `IndexUnavailable`.
+    Raises `Problem` (404, 410), `IndexUnavailable`.
     """
     found = list(
         ctx.index.select(
@@ -56,7 +56,7 @@ def select(ctx: WebContext, target: Target) -> Sequence[StoredInstance]:
         )
     )
     if not found:
-        raise unknown()
+        raise missing(ctx, target.study, target.series, target.instance)
     return found
 
 

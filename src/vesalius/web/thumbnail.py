@@ -26,7 +26,7 @@ from vesalius.standard.sop_classes import STORAGE
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.cache import DiskCache, MemoryCache
 from vesalius.web.context import WebContext
-from vesalius.web.metadata import unknown
+from vesalius.web.metadata import missing
 from vesalius.web.negotiation import accepted, choose
 from vesalius.web.render_parameters import RenderParameters, parameters_of, render_parameters
 from vesalius.web.resources import INSTANCE, LEVELS, Target, frame_numbers, select, target_of
@@ -61,7 +61,7 @@ class Thumbnails:
         wanted = render_parameters(parameters_of(request))
         versions = await self.ctx.call(self.ctx.index.versions, target.study, target.series)
         if not versions:
-            raise unknown()
+            raise await self.ctx.call(missing, self.ctx, target.study, target.series, target.instance)
         tag = entity_tag(FORMAT, repr(target), str(index), repr(wanted), kind.value, repr(sorted(versions.items())))
         known = not_modified(request, tag)
         if known is not None:
