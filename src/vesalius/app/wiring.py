@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from vesalius.app.settings import PeerSettings, Settings
 from vesalius.model.entities import Peer
@@ -242,6 +243,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             ae_title=settings.server.ae_title,
             version=__version__,
             public_url=web.public_url,
+            hosts=own_hosts(settings),
             no_match_status=web.no_match_status,
             results=web.results,
             body_bytes=web.body_size,
@@ -256,6 +258,18 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             uploads=spool_settings(settings),
         ),
     )
+
+
+def own_hosts(settings: Settings) -> frozenset[str] | None:
+    """The names that a service of this machine alone is reached by; None where it serves a network."""
+    from vesalius.app.checks import is_loopback
+    from vesalius.web.door import LOOPBACK_HOSTS
+
+    host = settings.server.http_host
+    if not is_loopback(host):
+        return None
+    outside = urlsplit(settings.web.public_url).hostname or "localhost"
+    return LOOPBACK_HOSTS | {host.lower(), outside.lower()}
 
 
 def spool_settings(settings: Settings) -> SpoolSettings:

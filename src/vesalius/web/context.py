@@ -43,6 +43,7 @@ class WebSettings:
     version: str = ""
     service: str = "Vesalius"  # the agent of `Warning: 299`
     public_url: str = ""  # "https://pacs.example.org/dicom", for addresses in answers; empty: as the request says
+    hosts: frozenset[str] | None = None  # names that this service is reached by; None: any
     dicom_web: str = "/dicom-web"
     api: str = "/api"
     viewer: str = "/viewer"

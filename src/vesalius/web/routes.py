@@ -5,28 +5,28 @@ be stored: index, volume and workers are asked, and 503 names what is missing. `
 form. None of them says anything about a patient.
 
 Every module of this edge has `routes(ctx)`; those of DICOMweb hang under `view.dicom_web`, those of our own
-interface under `view.api`, pages and viewer at the root. What is true of every answer is added here: the headers
-that forbid scripts of others, framing and sniffing (T15; a page that needs more sets its own policy), 405 with every
-method that the address has, errors in one form.
+interface under `view.api`, pages and viewer at the root. What is true of every request and answer is `door.py`;
+errors are told in one form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import ModuleType
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, Mount, Route, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route, Router
 
 from vesalius.model.errors import VesaliusError
 from vesalius.web import (
     bulkdata,
     capabilities,
     changes,
+    delete,
+    deletions,
     errors,
     frames,
     metadata,
@@ -41,6 +41,7 @@ from vesalius.web import (
     workstation,
 )
 from vesalius.web.context import WebContext
+from vesalius.web.door import Door
 from vesalius.web.page import STYLE, page
 from vesalius.web.site import Facts, Place, Site
 
@@ -57,61 +58,11 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     qido,
     metadata,
     stow,
+    delete,
     capabilities,
 )
-API: tuple[ModuleType, ...] = (uploads, changes, openapi)
+API: tuple[ModuleType, ...] = (uploads, changes, deletions, openapi)
 ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
-
-_HEADERS = (
-    (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-                                 b"frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-)  # fmt: skip
-
-
-class _Headers:
-    """Adds the headers that every answer carries, unless the handler has set its own, and completes `Allow`."""
-
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
-        self._app = app
-        self._routes = routes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        asked = dict(scope)
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
-                if message["status"] == 405:
-                    allowed = ", ".join(sorted(_methods(self._routes, asked)))
-                    headers = [pair for pair in headers if pair[0].lower() != b"allow"]
-                    headers.append((b"allow", allowed.encode()))
-                there = {name.lower() for name, _ in headers}
-                message["headers"] = [*headers, *(pair for pair in _HEADERS if pair[0] not in there)]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
-
-
-def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
-    """Every method that the address of a request has, whichever route serves it."""
-    found: set[str] = set()
-    for route in routes:
-        match, child = route.matches(scope)
-        if match is Match.NONE:
-            continue
-        if isinstance(route, Mount):
-            found |= _methods(route.routes, {**scope, **child})
-        elif isinstance(route, Route) and route.methods:
-            found |= route.methods
-    return found
 
 
 async def _health(_request: Request) -> Response:
@@ -173,5 +124,5 @@ def create_app(ctx: WebContext) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
-    app.add_middleware(_Headers, routes=routes)
+    app.add_middleware(Door, routes=routes, hosts=view.hosts, public_url=view.public_url)
     return app
