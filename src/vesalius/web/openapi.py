@@ -117,7 +117,8 @@ def _operation(one: Operation) -> dict[str, Any]:
             for value in one.parameters
         ]
     if one.request:
-        made["requestBody"] = {"content": {media: {"schema": schema} for media, schema in one.request.items()}}
+        content = {media: {"schema": schema} for media, schema in one.request.items()}
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 
