@@ -144,8 +144,13 @@ def leftovers(server: DimseServer) -> Iterator[str]:
     gc.collect()
     if server.connections:
         yield f"{len(server.connections)} connections"
-    if server.open:
-        yield f"{server.open} open associations"
+    pressure, settings = server.pressure, server.settings
+    if pressure.associations:
+        yield f"{pressure.associations} open associations"
+    if pressure.retrieves != settings.sub_operations:
+        yield "retrieves that never end"
+    if pressure.memory != settings.retrieve_memory:
+        yield f"{settings.retrieve_memory - pressure.memory} bytes held for retrieves"
 
 
 @asynccontextmanager

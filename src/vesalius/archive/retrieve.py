@@ -115,8 +115,10 @@ class Retrieve:
         made = self._transcoder.transcode(self._blobs.read_verified(member), instance.transfer_syntax, wanted)
         return Payload(wanted, len(made), iter((made,)))
 
-    def payload(self, instance: StoredInstance, accepted: Sequence[str]) -> Payload:
+    def payload(self, instance: StoredInstance, accepted: Sequence[str], *, whole: int = WHOLE_READ) -> Payload:
         """The data set in the first fitting way: as stored, else turned without loss into one of `accepted`.
+
+        `whole` is that of `turned`.
 
         Raises `CannotTranscode` when no accepted transfer syntax fits, `DamagedInstance` when no copy of the
         bytes has its digest.
@@ -127,7 +129,7 @@ class Retrieve:
                 f"stored in {instance.transfer_syntax}, which cannot be turned into any that the receiver accepts",
                 hint="have the receiver accept the stored transfer syntax or Explicit VR Little Endian",
             )
-        return self.turned(instance, wanted)
+        return self.turned(instance, wanted, whole=whole)
 
 
 def _level(values: Values) -> Level:

@@ -27,7 +27,7 @@ from vesalius.model import charset
 from vesalius.model.datasets import decode, encode
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, ClassNotSupported, OutOfResources, UnableToProcess, VesaliusError
-from vesalius.model.query import Root
+from vesalius.model.query import QueryLimits, Root
 from vesalius.model.query_parser import parse
 from vesalius.standard import statuses
 from vesalius.wire.dimse_commands import c_cancel_rq, c_find_rq
@@ -62,7 +62,9 @@ class FindProvider:
                 raise OutOfResources("the identifier is larger than this archive takes")
             root, _ = QUERY_RETRIEVE[operation.context.abstract_syntax]
             info = assoc.extended.get(operation.context.abstract_syntax, b"")
-            answers = Answers(self._search, dataset, operation.context.transfer_syntax, root, info)
+            answers = Answers(
+                self._search, dataset, operation.context.transfer_syntax, root, info, assoc.settings.query
+            )
             page = await run(self._executor, answers.page)
             while page is not None:
                 following = run(self._executor, answers.page)
@@ -98,8 +100,17 @@ async def _send_page(operation: Operation, page: list[bytes], status: int) -> No
 class Answers:
     """A query being answered, page by page, each encoded for the wire. Everything blocks; one thread at a time."""
 
-    def __init__(self, search: Search, identifier: bytes, transfer_syntax: str, root: Root, info: bytes) -> None:
+    def __init__(
+        self,
+        search: Search,
+        identifier: bytes,
+        transfer_syntax: str,
+        root: Root,
+        info: bytes,
+        limits: QueryLimits,
+    ) -> None:
         self._search = search
+        self._limits = limits
         self._identifier = identifier
         self._transfer_syntax = transfer_syntax
         self._root = root
@@ -120,7 +131,7 @@ class Answers:
 
     def _begin(self) -> Iterator[list[Values]]:
         values = understand(self._identifier, self._transfer_syntax)
-        query = parse(values, self._root, None, find_options(self._info))
+        query = parse(values, self._root, None, find_options(self._info), limits=self._limits)
         self._charset = query.charset
         if query.unsupported:
             self.status = statuses.PENDING_UNSUPPORTED_KEYS

@@ -21,6 +21,7 @@ from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of
 from vesalius.dimse.errors import Answer, answer_for, is_pending
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
+from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.sub_operations import Lane, Progress
 from vesalius.model.datasets import encode
 from vesalius.model.entities import StoredInstance, Values
@@ -31,13 +32,6 @@ from vesalius.wire.dimse_commands import c_cancel_rq, c_get_rq
 from vesalius.wire.ul_negotiation import RetrieveOptions
 
 log = structlog.get_logger()
-
-
-class Slots:
-    """Retrieves that may run at once in this process."""
-
-    def __init__(self, most: int) -> None:
-        self.free = most
 
 
 async def selected(
@@ -70,10 +64,10 @@ def retrieve_failure(operation: Operation, error: Exception) -> Answer:
 class GetProvider:
     """The SCP for the three information models."""
 
-    def __init__(self, retrieve: Retrieve, executor: Executor, slots: Slots) -> None:
+    def __init__(self, retrieve: Retrieve, executor: Executor, pressure: Pressure) -> None:
         self._retrieve = retrieve
         self._executor = executor
-        self._slots = slots
+        self._pressure = pressure
 
     def __call__(self, operation: Operation) -> Sink | None:
         """Take the identifier, then send in a task."""
@@ -84,15 +78,17 @@ class GetProvider:
         return Collect(limit, lambda dataset: operation.run(self._perform(operation, dataset)))
 
     async def _perform(self, operation: Operation, dataset: bytes | None) -> None:
-        if not self._slots.free:
+        if not self._pressure.retrieves:
             operation.refuse(Answer(statuses.CANNOT_PERFORM_SUBOPERATIONS, "too many retrieves at once"))
             return
-        self._slots.free -= 1
+        self._pressure.retrieves -= 1
         progress: Progress | None = None
         try:
             instances = await selected(operation, self._retrieve, self._executor, dataset)
             progress = Progress(operation, len(instances))
-            lane = Lane(operation.assoc, self._retrieve, self._executor, priority=operation.command.priority)
+            lane = Lane(
+                operation.assoc, self._retrieve, self._executor, self._pressure, priority=operation.command.priority
+            )
             await lane.send_all(deque(instances), progress)
             progress.finish()
         except TimeoutError:
@@ -102,7 +98,7 @@ class GetProvider:
         except Exception as error:
             operation.refuse(retrieve_failure(operation, error))
         finally:
-            self._slots.free += 1
+            self._pressure.retrieves += 1
             if progress is not None:
                 progress.close()
 

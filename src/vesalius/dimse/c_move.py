@@ -20,13 +20,14 @@ from vesalius.archive.retrieve import Retrieve
 from vesalius.dimse.access import PeerBook, destination
 from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import refuse_query
-from vesalius.dimse.c_get import Slots, retrieve_failure, selected
+from vesalius.dimse.c_get import retrieve_failure, selected
 from vesalius.dimse.c_store import Originator
 from vesalius.dimse.contexts import Proposal, Verb, class_of, for_storing
 from vesalius.dimse.errors import Answer, is_pending
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
 from vesalius.dimse.pool import Pool
+from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.sub_operations import Lane, Progress, by_class
 from vesalius.model.datasets import encode
 from vesalius.model.entities import Peer, StoredInstance, Values
@@ -50,14 +51,14 @@ class MoveProvider:
         self,
         retrieve: Retrieve,
         executor: Executor,
-        slots: Slots,
+        pressure: Pressure,
         book: PeerBook,
         pool: Pool,
         may_move_to: Callable[[Association, Peer], bool],
     ) -> None:
         self._retrieve = retrieve
         self._executor = executor
-        self._slots = slots
+        self._pressure = pressure
         self._book = book
         self._pool = pool
         self._may_move_to = may_move_to
@@ -71,10 +72,10 @@ class MoveProvider:
         return Collect(limit, lambda dataset: operation.run(self._perform(operation, dataset)))
 
     async def _perform(self, operation: Operation, dataset: bytes | None) -> None:
-        if not self._slots.free:
+        if not self._pressure.retrieves:
             operation.refuse(Answer(statuses.CANNOT_PERFORM_SUBOPERATIONS, "too many retrieves at once"))
             return
-        self._slots.free -= 1
+        self._pressure.retrieves -= 1
         progress: Progress | None = None
         try:
             target = await self._target(operation)
@@ -88,7 +89,7 @@ class MoveProvider:
         except Exception as error:
             operation.refuse(retrieve_failure(operation, error))
         finally:
-            self._slots.free += 1
+            self._pressure.retrieves += 1
             if progress is not None:
                 progress.close()
 
@@ -136,7 +137,12 @@ class MoveProvider:
                 break
             before = len(waiting)
             lane = Lane(
-                assoc, self._retrieve, self._executor, originator=originator, priority=operation.command.priority
+                assoc,
+                self._retrieve,
+                self._executor,
+                self._pressure,
+                originator=originator,
+                priority=operation.command.priority,
             )
             try:
                 await lane.send_all(waiting, progress)

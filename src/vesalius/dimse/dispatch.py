@@ -14,11 +14,12 @@ from vesalius.dimse import c_echo
 from vesalius.dimse.access import PeerBook
 from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import FindProvider
-from vesalius.dimse.c_get import GetProvider, Slots
+from vesalius.dimse.c_get import GetProvider
 from vesalius.dimse.c_move import MoveProvider
 from vesalius.dimse.c_store import StoreProvider
 from vesalius.dimse.operations import Handler
 from vesalius.dimse.pool import Pool
+from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.services import Services
 from vesalius.model.entities import Peer
 from vesalius.wire.dimse_commands import CommandField
@@ -30,13 +31,13 @@ def handlers(
     book: PeerBook,
     pool: Pool,
     may_move_to: Callable[[Association, Peer], bool],
+    pressure: Pressure,
 ) -> Mapping[int, Handler]:
     """Every operation performed for peers."""
-    slots = Slots(services.settings.sub_operations)
     return {
         CommandField.C_ECHO_RQ: c_echo.provide,
         CommandField.C_STORE_RQ: StoreProvider(services.ingest),
         CommandField.C_FIND_RQ: FindProvider(services.search, executor),
-        CommandField.C_GET_RQ: GetProvider(services.retrieve, executor, slots),
-        CommandField.C_MOVE_RQ: MoveProvider(services.retrieve, executor, slots, book, pool, may_move_to),
+        CommandField.C_GET_RQ: GetProvider(services.retrieve, executor, pressure),
+        CommandField.C_MOVE_RQ: MoveProvider(services.retrieve, executor, pressure, book, pool, may_move_to),
     }

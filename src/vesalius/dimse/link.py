@@ -87,7 +87,7 @@ class Link(asyncio.BufferedProtocol):
         """The peer broke the protocol above the upper layer: abort."""
         self.abort(error.source, error.reason, error.message)
 
-    # -- asyncio.BufferedProtocol -------------------------------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP (and TLS) connection stands (Evt 2 or Evt 5)."""
@@ -218,6 +218,10 @@ class Link(asyncio.BufferedProtocol):
         else:
             self._heard = self.loop.time()
             self.transport.resume_reading()
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nothing is under way and nothing has come for so long."""
+        return not (self.is_busy() or self.is_mid_message()) and self.loop.time() - self._heard >= seconds
 
     def abort(self, source: int = 0, reason: int = 0, why: str = "") -> None:
         """A-ABORT (or A-P-ABORT with source 2), then close."""

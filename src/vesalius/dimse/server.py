@@ -2,8 +2,8 @@
 
 One `DimseServer` serves one listening address of one process; any number of processes listen on the same port
 (SO_REUSEPORT). Nothing is shared between associations but the archive, the book of peers and the thread pool.
-On a request to stop, new associations are refused with RJ 2/3/1, running ones may end by themselves for the grace
-period, and what is left is aborted.
+On a request to stop, new associations are refused with RJ 2/3/1, idle ones are aborted, those on which something is
+going on may end by themselves for the grace period, and what is left is aborted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vesalius.dimse.access import Caller, PeerBook
 from vesalius.dimse.client import IMPLEMENTATION_VERSION
 from vesalius.dimse.dispatch import handlers
 from vesalius.dimse.pool import Pool
+from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.services import DimseSettings, Services
 from vesalius.model.entities import Peer
 from vesalius.model.errors import VesaliusError
@@ -31,24 +32,27 @@ from vesalius.wire.ul_pdus import AssociateAC, AssociateRJ, AssociateRQ, AsyncWi
 log = structlog.get_logger()
 
 BACKLOG = 512
-# Connections that have not asked for an association yet, or were refused one, over the association limit.
-SPARE_CONNECTIONS = 256
+# An association is idle at a stop when it has been quiet for this long: a sender pauses between two instances, too.
+STOP_QUIET = 1.0
 
 
 class DimseServer:
     """Listens, accepts, serves. `start` may be called once per address."""
 
-    def __init__(self, services: Services, settings: DimseSettings | None = None) -> None:
+    def __init__(
+        self, services: Services, settings: DimseSettings | None = None, *, pressure: Pressure | None = None
+    ) -> None:
+        """`pressure` is shared by the servers of one process, whose limits it counts."""
         self.services = services
         self.settings = settings or services.settings
+        self.pressure = pressure or Pressure(self.settings)
         self.connections: set[AcceptedAssociation] = set()
-        self.open = 0  # accepted associations that have not ended
         self.stopping = False
         self._servers: list[asyncio.Server] = []
         self._executor = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="dimse")
         self.book = PeerBook(services.peers, self._executor)
         self._pool = Pool(self.settings, services.observer, services.client_tls)
-        self.handlers = handlers(services, self._executor, self.book, self._pool, self._may_move_to)
+        self.handlers = handlers(services, self._executor, self.book, self._pool, self._may_move_to, self.pressure)
         # Titles may change with the peers; all else of an offer is the same for everyone.
         self.window = AsyncWindow(self.settings.operations, self.settings.operations)
 
@@ -73,9 +77,14 @@ class DimseServer:
         return bound[0], bound[1]
 
     async def stop(self, grace: float) -> None:
-        """Refuse what is new, give what runs `grace` seconds, abort what is left."""
+        """Refuse what is new, end what is idle, give what runs `grace` seconds, abort what is left."""
         self.stopping = True
-        await self._quiet(grace)
+        end = asyncio.get_running_loop().time() + grace
+        while self.connections and (left := end - asyncio.get_running_loop().time()) > 0:
+            for assoc in list(self.connections):
+                if assoc.is_quiet(STOP_QUIET):
+                    assoc.abort(0, 0, "shutting down")
+            await self._quiet(min(left, STOP_QUIET / 4))
         for server in self._servers:
             server.close()
         for assoc in list(self.connections):
@@ -106,7 +115,7 @@ class DimseServer:
         """Whether there is room for one more association (U15)."""
         if self.stopping:
             return Capacity.SHUTTING_DOWN
-        return Capacity.LIMIT_REACHED if self.open >= self.settings.associations else Capacity.OPEN
+        return Capacity.LIMIT_REACHED if self.pressure.associations >= self.settings.associations else Capacity.OPEN
 
 
 class AcceptedAssociation(association.Association):
@@ -128,7 +137,7 @@ class AcceptedAssociation(association.Association):
         """A peer connected; too many that say nothing are not listened to."""
         self._server.connections.add(self)
         super().connection_made(transport)
-        if len(self._server.connections) > self.settings.associations + SPARE_CONNECTIONS:
+        if len(self._server.connections) > self.settings.associations + self.settings.connections:
             log.warning("too-many-connections", peer=self.address)
             transport.close()
 
@@ -145,7 +154,7 @@ class AcceptedAssociation(association.Association):
         """The association is over; its place is free."""
         if self._counted:
             self._counted = False
-            self._server.open -= 1
+            self._server.pressure.associations -= 1
             self.observer.association_closed(self.calling_aet)
             log.info("association-ended", association=self.name, calling=self.calling_aet, how=self.ended)
 
@@ -214,7 +223,7 @@ class AcceptedAssociation(association.Association):
         self.refuse_conflicts = self.caller is not None and self.caller.refuse_conflicts
         agreed = agreement(rq, ac)
         self.agreed(agreed, requestor=False)
-        self._server.open += 1
+        self._server.pressure.associations += 1
         self._counted = True
         self.observer.association_opened(self.calling_aet)
         log.info(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vesalius.model.entities import Peer
+from vesalius.model.query import QueryLimits
 from vesalius.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class DimseSettings:
     allow_unknown: bool = False  # callers that are no peers get every right; only for a listener on loopback
     check_addresses: bool = False  # a peer must call from the address it is configured with
     associations: int = 200  # at once in this process; one more gets RJ 2/3/2
+    connections: int = 256  # ... besides them that have no association yet, or none any more; one more is closed
     artim: float = 30.0  # PS3.8 9.1.5
     idle: float = 600.0  # without any traffic, then A-ABORT 0/0
     network: float = 60.0  # a message that has begun, or a reader that does not read, may stall this long
@@ -38,7 +40,10 @@ class DimseSettings:
     max_pdu: int = 1 << 20
     operations: int = 16  # performed at once for one association, whatever it asks for
     identifier_size: int = 16 << 20  # of a query or retrieve
+    query: QueryLimits = field(default_factory=QueryLimits)
     sub_operations: int = 32  # C-MOVE and C-GET at once in this process
+    retrieve_memory: int = 256 << 20  # bytes of data sets held whole for retrieves in this process; more is streamed
+    large_transcodings: int = 1  # of data sets too large to be held beside others, at once in this process
     move_pipelines: int = 1  # associations at once for one C-MOVE
     # An idle association to a move destination is kept this long: enough for a requester that asks series by series,
     # short for one that is its own destination and waits for the end (movescu).

@@ -26,6 +26,7 @@ from vesalius.dimse.c_store import Originator, Outgoing, accepted_syntaxes, stor
 from vesalius.dimse.errors import Answer, is_warning
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Operation
+from vesalius.dimse.pressure import Pressure
 from vesalius.model.datasets import encode
 from vesalius.model.entities import StoredInstance
 from vesalius.model.errors import CannotTranscode, VesaliusError
@@ -39,6 +40,8 @@ FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 LONGEST_LIST = 65534 // 65
 # Up to here a data set is fetched whole ahead of its turn; a larger one is read while it goes out.
 FETCH_WHOLE = 16 << 20
+# ... in pieces of this size, and so is a smaller one where the process has no memory left for it.
+PIECE = 1 << 20
 # Responses with status Pending come at most this often (seconds); at the latest every `pending_interval`.
 PENDING_PACE = 0.1
 
@@ -127,14 +130,14 @@ class Progress:
         self._timer = assoc.loop.call_later(interval / 2, self._beat)
 
 
-def fetch(retrieve: Retrieve, instance: StoredInstance, accepted: tuple[str, ...]) -> Outgoing:
-    """Read, verify and, if need be, transcode an instance (blocks).
+def fetch(retrieve: Retrieve, instance: StoredInstance, accepted: tuple[str, ...], whole: int) -> Outgoing:
+    """Read, verify and, if need be, transcode an instance (blocks); one of more than `whole` bytes comes in pieces.
 
     Raises `CannotTranscode`, `DamagedInstance`; for a large one the first chunk has been verified.
     """
-    payload = retrieve.payload(instance, accepted)
+    payload = retrieve.payload(instance, accepted, whole=whole)
     data: bytes | Iterator[bytes]
-    if payload.length <= FETCH_WHOLE:
+    if payload.length <= whole:
         parts = list(payload.chunks)
         data = parts[0] if len(parts) == 1 else b"".join(parts)
     else:
@@ -144,14 +147,24 @@ def fetch(retrieve: Retrieve, instance: StoredInstance, accepted: tuple[str, ...
     return Outgoing(instance.sop_class, instance.sop_instance, payload.transfer_syntax, data, payload.length)
 
 
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """An instance that is being read, and the memory that is reserved for it."""
+
+    instance: StoredInstance
+    outgoing: asyncio.Future[Outgoing]
+    reserved: int = 0
+
+
 class Lane:
-    """Sends instances one after the other on one association, reading ahead."""
+    """Sends instances one after the other on one association, reading ahead as far as memory allows."""
 
     def __init__(
         self,
         assoc: Association,
         retrieve: Retrieve,
         executor: Executor,
+        pressure: Pressure,
         *,
         originator: Originator | None = None,
         priority: int = 0,
@@ -159,9 +172,10 @@ class Lane:
         self.assoc = assoc
         self._retrieve = retrieve
         self._executor = executor
+        self._pressure = pressure
         self._originator = originator
         self._priority = priority
-        self._ahead: tuple[StoredInstance, asyncio.Future[Outgoing]] | None = None
+        self._ahead: _Fetch | None = None
 
     async def send_all(self, waiting: deque[StoredInstance], progress: Progress) -> None:
         """Take instances from `waiting` until there are none. An instance that fails is counted.
@@ -178,9 +192,26 @@ class Lane:
             self._forget_ahead()
 
     async def _send(self, instance: StoredInstance, waiting: deque[StoredInstance]) -> int:
-        outgoing: Outgoing | None = None
+        if not self._needs_turn(instance):
+            return await self._send_fetched(instance, waiting)
         try:
-            outgoing = await self._fetched(instance)
+            await self._pressure.large.acquire()
+        except asyncio.CancelledError:
+            waiting.appendleft(instance)
+            raise
+        try:
+            return await self._send_fetched(instance, waiting)
+        finally:
+            self._pressure.large.release()
+
+    async def _send_fetched(self, instance: StoredInstance, waiting: deque[StoredInstance]) -> int:
+        current = self._ahead if self._ahead is not None and self._ahead.instance is instance else None
+        if current is None:
+            self._forget_ahead()
+            current = self._fetch(instance)
+        self._ahead = None
+        try:
+            outgoing = await current.outgoing
             if waiting:
                 self._fetch_ahead(waiting[0])
             response = await store(
@@ -204,38 +235,47 @@ class Lane:
             if self.assoc.ended:  # it broke while a large data set was on its way
                 raise ConnectionGone(self.assoc.ended) from error
             return statuses.PROCESSING_FAILURE
+        finally:
+            self._let_go(current)
         return response.status
 
-    async def _fetched(self, instance: StoredInstance) -> Outgoing:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] is instance:
-            return await ahead[1]
-        if ahead is not None:
-            ahead[1].add_done_callback(_heed)
-        return await self._fetch(instance)
+    def _needs_turn(self, instance: StoredInstance) -> bool:
+        """Whether it is large and goes out otherwise than it is stored: then it is whole in memory, alone."""
+        accepted = accepted_syntaxes(self.assoc, instance.sop_class)
+        large = instance.member.dataset_length > FETCH_WHOLE
+        return large and bool(accepted) and instance.transfer_syntax not in accepted
 
-    def _fetch(self, instance: StoredInstance) -> asyncio.Future[Outgoing]:
+    def _fetch(self, instance: StoredInstance) -> _Fetch:
         accepted = tuple(accepted_syntaxes(self.assoc, instance.sop_class))
         if not accepted:
             refused: asyncio.Future[Outgoing] = self.assoc.loop.create_future()
             refused.set_exception(CannotTranscode("the receiver takes no instances of this SOP Class"))
-            return refused
-        return self.assoc.loop.run_in_executor(self._executor, fetch, self._retrieve, instance, accepted)
+            return _Fetch(instance, refused)
+        size = instance.member.dataset_length
+        reserved = size if size <= FETCH_WHOLE and self._pressure.take(size) else 0
+        whole = FETCH_WHOLE if reserved else PIECE
+        read = self.assoc.loop.run_in_executor(self._executor, fetch, self._retrieve, instance, accepted, whole)
+        return _Fetch(instance, read, reserved)
 
     def _fetch_ahead(self, instance: StoredInstance) -> None:
         self._forget_ahead()
-        self._ahead = (instance, self._fetch(instance))
+        if not self._needs_turn(instance):
+            self._ahead = self._fetch(instance)
 
     def _forget_ahead(self) -> None:
         if self._ahead is not None:
-            self._ahead[1].add_done_callback(_heed)
+            self._let_go(self._ahead)
             self._ahead = None
 
+    def _let_go(self, fetched: _Fetch) -> None:
+        """It was sent, or nobody waits for it any more: its memory is free once the read has ended."""
 
-def _heed(future: asyncio.Future[Outgoing]) -> None:
-    """Look at the outcome of a read that nobody waits for, so that its error is not reported as forgotten."""
-    if not future.cancelled():
-        future.exception()
+        def ended(future: asyncio.Future[Outgoing]) -> None:
+            if not future.cancelled():
+                future.exception()  # looked at, so that it is not reported as forgotten
+            self._pressure.give(fetched.reserved)
+
+        fetched.outgoing.add_done_callback(ended)
 
 
 def by_class(instances: Iterable[StoredInstance], classes: frozenset[str]) -> deque[StoredInstance]:

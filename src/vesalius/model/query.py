@@ -13,6 +13,15 @@ from typing import TypeAlias
 from vesalius.model.entities import Level, Values
 
 
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """How much matching one question may ask for; more is A700 (bad-input D20). Every figure is a setting."""
+
+    wildcards: int = 100  # `*` (runs count once) and `?` in one question
+    patterns: int = 1000  # values of one key of which at least one has a wildcard
+    pattern_characters: int = 20_000  # of one key, in all
+
+
 class Root(enum.Enum):
     """Information models of PS3.4 C.3."""
 

@@ -32,6 +32,7 @@ from vesalius.model.query import (
     OneOf,
     Options,
     Query,
+    QueryLimits,
     Range,
     Root,
     SoundsLike,
@@ -50,15 +51,12 @@ LEVELS: dict[Root, tuple[Level, ...]] = {
     Root.PATIENT_STUDY_ONLY: (Level.PATIENT, Level.STUDY),
 }
 
-MAX_WILDCARDS = 100  # `*` (runs count once) and `?` in one question; more is A700 (bad-input D20)
-MAX_PATTERNS = 1000  # values of one key of which at least one has a wildcard
-MAX_PATTERN_CHARACTERS = 20_000  # of one key, in all
-
 _WILDCARD_VRS = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _STARS = re.compile(r"\*+")
 
 NO_OPTIONS = Options()
+LIMITS = QueryLimits()
 
 
 def parse(
@@ -69,6 +67,7 @@ def parse(
     *,
     limit: int | None = None,
     offset: int = 0,
+    limits: QueryLimits = LIMITS,
 ) -> Query:
     """Understand an identifier. `level` None: taken from Query/Retrieve Level (0008,0052).
 
@@ -97,14 +96,14 @@ def parse(
             asked = _item_keys(tag, value, unsupported)
             if asked:
                 item_returns.append((tag, asked))
-            condition = _sequence_condition(tag, value, options)
+            condition = _sequence_condition(tag, value, options, limits)
         else:
-            condition = _condition(tag, row.vr, row.kind, _texts(tag, value), options, timezone)
+            condition = _condition(tag, row.vr, row.kind, _texts(tag, value), options, timezone, limits)
         if condition is not None:
             conditions[tag] = condition
     _pair_dates(conditions, options)
     _check_ranges(conditions)
-    _check_wildcards(conditions)
+    _check_wildcards(conditions, limits)
     return Query(
         root=root,
         level=level,
@@ -172,7 +171,13 @@ def _texts(tag: int, value: tuple[str, ...] | tuple[Values, ...]) -> tuple[str, 
 
 
 def _condition(
-    tag: int, vr: str, kind: ColumnKind, values: tuple[str, ...], options: Options, timezone: str
+    tag: int,
+    vr: str,
+    kind: ColumnKind,
+    values: tuple[str, ...],
+    options: Options,
+    timezone: str,
+    limits: QueryLimits,
 ) -> Condition | None:
     """How a key matches; None where it matches everything (C.2.2.2.3)."""
     values = tuple(part for part in (text.strip(" \0").replace("\0", "\ufffd") for text in values) if part)
@@ -181,7 +186,7 @@ def _condition(
     if options.empty_value_matching and values == ('""',):
         return IsEmpty()
     if kind is ColumnKind.NAME:
-        return _name_condition(values, options)
+        return _name_condition(values, options, limits)
     if kind in (ColumnKind.DATE, ColumnKind.TIME, ColumnKind.DATETIME):
         if len(values) > 1:
             raise _bad(tag, "holds more than one value or range")
@@ -200,9 +205,9 @@ def _condition(
     return OneOf(_without_repeats(values))
 
 
-def _name_condition(values: tuple[str, ...], options: Options) -> Condition | None:
+def _name_condition(values: tuple[str, ...], options: Options, limits: QueryLimits) -> Condition | None:
     if any("*" in text or "?" in text for text in values):
-        if sum(map(len, values)) > MAX_PATTERN_CHARACTERS:
+        if sum(map(len, values)) > limits.pattern_characters:
             raise LimitExceeded("Name patterns are too long", hint="ask with fewer or shorter patterns")
         patterns = (pattern for text in values for pattern in name_patterns(_STARS.sub("*", text)))
         return Wildcard(_without_repeats(tuple(patterns)))
@@ -264,20 +269,20 @@ def _check_ranges(conditions: dict[int, Condition]) -> None:
             _check_ranges(dict(condition.conditions))
 
 
-def _check_wildcards(conditions: dict[int, Condition]) -> None:
-    found = sum(_wildcards(condition) for condition in conditions.values())
-    if found > MAX_WILDCARDS:
+def _check_wildcards(conditions: dict[int, Condition], limits: QueryLimits) -> None:
+    found = sum(_wildcards(condition, limits) for condition in conditions.values())
+    if found > limits.wildcards:
         raise LimitExceeded(
-            f"{found} wildcards in one query; {MAX_WILDCARDS} are allowed", hint="ask with fewer wildcards"
+            f"{found} wildcards in one query; {limits.wildcards} are allowed", hint="ask with fewer wildcards"
         )
 
 
-def _wildcards(condition: Condition) -> int:
+def _wildcards(condition: Condition, limits: QueryLimits) -> int:
     if isinstance(condition, ItemMatches):
-        return sum(_wildcards(inner) for _, inner in condition.conditions)
+        return sum(_wildcards(inner, limits) for _, inner in condition.conditions)
     if not isinstance(condition, Wildcard):
         return 0
-    if len(condition.patterns) > MAX_PATTERNS or sum(map(len, condition.patterns)) > MAX_PATTERN_CHARACTERS:
+    if len(condition.patterns) > limits.patterns or sum(map(len, condition.patterns)) > limits.pattern_characters:
         raise LimitExceeded("Too many or too long patterns in one key", hint="ask with fewer or shorter patterns")
     return sum(pattern.count("*") + pattern.count("?") for pattern in condition.patterns)
 
@@ -296,14 +301,16 @@ def _item_keys(tag: int, value: tuple[str, ...] | tuple[Values, ...], unsupporte
     return frozenset(key for key in asked if key in SEQUENCES[tag])
 
 
-def _sequence_condition(tag: int, value: tuple[str, ...] | tuple[Values, ...], options: Options) -> ItemMatches | None:
+def _sequence_condition(
+    tag: int, value: tuple[str, ...] | tuple[Values, ...], options: Options, limits: QueryLimits
+) -> ItemMatches | None:
     """One item that matches every key inside (C.2.2.2.6). A sequence inside is answered, not matched."""
     inside: list[tuple[int, Condition]] = []
     for key, sent in _items(tag, value).items():
         vr = NESTED_VR.get(key, "SQ")
         if key not in SEQUENCES[tag] or vr == "SQ":
             continue
-        condition = _condition(key, vr, ColumnKind.TEXT, _texts(key, sent), options, "")
+        condition = _condition(key, vr, ColumnKind.TEXT, _texts(key, sent), options, "", limits)
         if condition is not None:
             inside.append((key, condition))
     return ItemMatches(tuple(inside)) if inside else None

@@ -7,7 +7,6 @@ import pytest
 from tests.support.archive import LocalArchive, claim_of, dataset_of, local_archive
 from tests.support.generate import ct, part10, uid
 
-from vesalius.archive import retrieve
 from vesalius.model.entities import Level, Values
 from vesalius.model.errors import CannotTranscode, DamagedInstance, IdentifierMismatch
 from vesalius.model.query import Root
@@ -136,21 +135,20 @@ def test_else_they_are_turned_into_the_best_that_is(archive: LocalArchive) -> No
         archive.retrieve.payload(one, ["1.2.840.10008.1.2.4.50"])
 
 
-def test_a_large_object_is_verified_and_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieve, "WHOLE_READ", 1 << 20)
+def test_a_large_object_is_verified_and_streamed(tmp_path: Path) -> None:
     ds = ct(rows=1024, columns=1024)
     with local_archive(tmp_path) as archive:
         data = dataset_of(part10(ds))
         archive.store(data, claim_of(ds), piece=100_000)
         kept = archive.find_one(ds.SOPInstanceUID)
         assert kept is not None
-        payload = archive.retrieve.payload(kept, [EXPLICIT])
+        payload = archive.retrieve.payload(kept, [EXPLICIT], whole=1 << 20)
         chunks = list(payload.chunks)
         assert len(chunks) > 1
         assert b"".join(chunks) == data
         damage(tmp_path, kept.member.pack, kept.member.dataset_offset + len(data) - 10)
         with pytest.raises(DamagedInstance):
-            next(iter(archive.retrieve.payload(kept, [EXPLICIT]).chunks))
+            next(iter(archive.retrieve.payload(kept, [EXPLICIT], whole=1 << 20).chunks))
 
 
 def damage(folder: Path, pack: str, offset: int) -> None:
