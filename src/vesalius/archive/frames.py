@@ -55,6 +55,7 @@ class _Known:
 
     count: int
     native: NativeFrames | None  # None: encapsulated
+    word: int = 1  # bytes whose order is to be turned around; 1: none
 
 
 class FrameSet:
@@ -74,6 +75,7 @@ class FrameSet:
         self.transfer_syntax = syntax  # of the frames: Explicit VR Little Endian where the data set is deflated
         self.count = known.count
         self.native_frames = known.native
+        self.word = known.word
         self._read = read
         self._transcoder = transcoder
 
@@ -107,10 +109,13 @@ class FrameSet:
             offset, length = self.pixels.frames[index]
             return _without_items(self._read(offset, length))
         first, size, skip = native.place(index)
-        data = self._read(self.pixels.offset + first, size)
-        if skip or native.bits % 8:
-            return from_bit(data, skip, native.bits)
-        return little_endian(data, native.cell) if cells_are_big_endian(self.transfer_syntax) else data
+        if self.word == 1:
+            data = self._read(self.pixels.offset + first, size)
+        else:
+            lead = first % self.word
+            whole = -(-(lead + size) // self.word) * self.word
+            data = little_endian(self._read(self.pixels.offset + first - lead, whole), self.word)[lead : lead + size]
+        return from_bit(data, skip, native.bits) if skip or native.bits % 8 else data
 
     def native(self, index: int) -> bytes:
         """The frame as native cells in little endian order, decoded where need be. Raises `CannotTranscode` also."""
@@ -221,7 +226,13 @@ def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: st
     header = read_header(_header(read, pixels, syntax), syntax, _LIMITS)
     frame_count(header)
     native = native_frames(header, pixels)
-    return _Known(native.count, native)
+    word = 1
+    if cells_are_big_endian(syntax):
+        # Cells of bytes and bits are turned around in pairs where they were written as words (PS3.5 7.3).
+        explicit = lookup(syntax).explicit
+        as_words = explicit and read(pixels.offset - 8, 2) == b"OW"
+        word = max(native.cell // 8, 2 if as_words else 1)
+    return _Known(native.count, native, word)
 
 
 def _header(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> bytes:

@@ -131,13 +131,11 @@ def grey(
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
         return _transformed(values, values, described, window, state)
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    low = int(values.min()) if values.size else low
-    high = int(values.max()) if values.size else high
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if high - low >= TABLE:
         return _transformed(values, values, described, window, state)
     occurring = np.arange(low, high + 1)
-    table = _transformed(occurring, occurring, described, window, state)
+    table = _transformed(occurring, values, described, window, state)
     if low == 0 and values.dtype.kind == "u":
         return np.take(table, values)
     return np.take(table, values.astype(np.int32) - low)

@@ -25,7 +25,7 @@ SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS = (
 )
 FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00008, 0x7FE00009
 
-_WORDS = {16: "H", 32: "I", 64: "Q"}
+_WORDS = {2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,15 @@ def cells_are_big_endian(transfer_syntax: str) -> bool:
     return transfer_syntax == GE_PRIVATE_BE_PIXELS or not lookup(transfer_syntax).little_endian
 
 
-def little_endian(data: bytes, cell: int) -> bytes:
-    """Big endian cells of `cell` bits as little endian ones."""
-    code = _WORDS.get(cell)
+def little_endian(data: bytes, word: int) -> bytes:
+    """Big endian words of so many bytes as little endian ones; what is left at the end stays."""
+    code = _WORDS.get(word)
     if code is None:
         return data
-    words = array(code, data[: len(data) // (cell // 8) * (cell // 8)])
+    whole = len(data) // word * word
+    words = array(code, data[:whole])
     words.byteswap()
-    return words.tobytes()
+    return words.tobytes() + data[whole:]
 
 
 def from_bit(data: bytes, skip: int, bits: int) -> bytes:

@@ -7,7 +7,6 @@ encapsulated has no value to give: it goes out frame by frame, decoded unless a 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from vesalius.model.element_places import Place, Read, find_value
 from vesalius.model.encodings import mode_of
 from vesalius.model.entities import StoredInstance
 from vesalius.model.errors import CannotTranscode, CannotUnderstand, NoSuchInstance, VesaliusError
-from vesalius.model.native_frames import cells_are_big_endian
+from vesalius.model.native_frames import cells_are_big_endian, little_endian
 from vesalius.standard.transfer_syntaxes import lookup
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
@@ -36,7 +35,6 @@ from vesalius.web.streaming import Streamed, gathered
 
 PIECE = 1 << 20  # bytes that are read at once
 MULTIPART_OCTETS = f'multipart/related; type="{OCTETS}"'
-_CODES = {2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,7 @@ class Value:
         end = first + length
         for offset, size in self._runs(start, -(-end // word) * word):
             data = self.read(offset, size)
-            if word > 1:
-                data = _swapped(data, word)
+            data = little_endian(data, word)
             lead, start = first - start if start < first else 0, start + size
             data = data[lead : max(0, len(data) - max(0, start - end))]
             if data:
@@ -77,13 +74,6 @@ class Value:
                 yield offset + low - at, size
                 low += size
             at += length
-
-
-def _swapped(data: bytes, word: int) -> bytes:
-    whole = len(data) // word * word
-    numbers = array(_CODES[word], data[:whole])
-    numbers.byteswap()
-    return numbers.tobytes() + data[whole:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +99,9 @@ class Bulk:
         if pixels is not None and steps == (pixels.tag,):
             if pixels.encapsulated:
                 return None
-            big = cells_are_big_endian(instance.transfer_syntax)
-            vr = "OB"
-            if big:
-                cells = self.frames.open(instance).native_frames
-                vr = {16: "OW", 32: "OL", 64: "OV"}.get(cells.cell if cells is not None else 8, "OB")
-            return Value(Place(vr, pixels.offset, pixels.length, not big), read)
+            word = self.frames.open(instance).word if cells_are_big_endian(instance.transfer_syntax) else 1
+            vr = {2: "OW", 4: "OL", 8: "OV"}.get(word, "OB")
+            return Value(Place(vr, pixels.offset, pixels.length, word == 1), read)
         mode = mode_of(syntax.explicit, syntax.little_endian)
         try:
             place = find_value(read, length, mode, steps)

@@ -35,7 +35,7 @@ from vesalius.web.transfer import Container, Form, form_of
 from vesalius.web.zip_out import zipped
 
 WHOLE = 4 << 20  # bytes; a larger data set is hashed first and then read in chunks
-AHEAD = 2 << 20  # bytes read and verified before the status goes out
+AHEAD = 256 << 10  # bytes read and verified before the status goes out; every waiting reader holds them
 REMEMBERED = 10_000  # damaged instances
 
 
@@ -88,10 +88,10 @@ class Wado:
         """The response to what was prepared."""
         headers = {}
         status = 200
-        if prepared.missing:
+        if missing := len(prepared.missing):
             status = 206
             headers["Warning"] = (
-                f'299 {self.ctx.view.service}: "{prepared.missing} of {prepared.missing + prepared.count} instances '
+                f'299 {self.ctx.view.service}: "{missing} of {missing + len(prepared.plans)} instances '
                 f'could not be delivered"'
             )
         if form.container is Container.ZIP:
@@ -128,11 +128,11 @@ class Wado:
         Raises `CannotTranscode` (406) where none can be given, `DamagedInstance` where damage is the only reason.
         """
         plans: list[_Planned] = []
-        refused = 0
+        refused: list[tuple[StoredInstance, str]] = []
         for instance in instances:
             syntax = form.syntax_for(instance, self.ctx.retrieve.can)
             if syntax is None:
-                refused += 1
+                refused.append((instance, "no codec for an accepted transfer syntax"))
                 continue
             claim = Claim(instance.sop_class, instance.sop_instance, syntax)
             plans.append(_Planned(instance, syntax, file_prefix(claim)))
@@ -147,16 +147,16 @@ class Wado:
 class Prepared:
     """Instances on their way out: the first are read, the others follow when it is their turn."""
 
-    def __init__(self, wado: Wado, plans: list[_Planned], missing: int) -> None:
+    def __init__(self, wado: Wado, missing: list[tuple[StoredInstance, str]]) -> None:
         self._wado = wado
-        self.plans = plans  # those that are going to be sent
-        self.missing = missing
+        self.plans: list[_Planned] = []  # what is going to be sent
+        self.missing = missing  # what is not, and why
         self._read: deque[tuple[_Planned, Payload, bytes]] = deque()
 
     @classmethod
-    def of(cls, wado: Wado, plans: list[_Planned], refused: int) -> Prepared:
+    def of(cls, wado: Wado, plans: list[_Planned], refused: list[tuple[StoredInstance, str]]) -> Prepared:
         """Leave out what is known as damaged, and read the first. Raises `DamagedInstance`, `CannotTranscode`."""
-        prepared = cls(wado, [], refused)
+        prepared = cls(wado, refused)
         ahead = 0
         error: CannotTranscode | DamagedInstance | None = None
         for plan in plans:
@@ -165,7 +165,7 @@ class Prepared:
                     payload, first = prepared._open(plan)
                 except (CannotTranscode, DamagedInstance) as found:
                     error = found
-                    prepared.missing += 1
+                    prepared.missing.append((plan.instance, found.message))
                     continue
                 if len(prepared._read) == len(prepared.plans):
                     prepared._read.append((plan, payload, first))
@@ -174,11 +174,6 @@ class Prepared:
         if not prepared.plans and error is not None:
             raise error
         return prepared
-
-    @property
-    def count(self) -> int:
-        """Instances that are going to be sent."""
-        return len(self.plans)
 
     def length(self, frame: Multipart | None) -> int | None:
         """Bytes of the whole answer; None where an instance has yet to be turned."""
@@ -213,7 +208,7 @@ class Prepared:
             opened, first = self._open(syntaxes[instance.sop_instance])
             return Payload(opened.transfer_syntax, opened.length, chain((first,), opened.chunks))
 
-        return zipped((plan.instance for plan in self.plans), payload)
+        return zipped((plan.instance for plan in self.plans), payload, self.missing)
 
     def _opened(self) -> Iterator[tuple[_Planned, Payload, bytes]]:
         for plan in self.plans:

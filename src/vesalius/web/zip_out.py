@@ -41,11 +41,15 @@ class _Drain:
         return b"".join(held)
 
 
-def zipped(instances: Iterable[StoredInstance], payload: Callable[[StoredInstance], Payload]) -> Iterator[bytes]:
-    """The archive, piece by piece. Blocks."""
+def zipped(
+    instances: Iterable[StoredInstance],
+    payload: Callable[[StoredInstance], Payload],
+    left_out: Iterable[tuple[StoredInstance, str]] = (),
+) -> Iterator[bytes]:
+    """The archive, piece by piece; `left_out`: what is known not to come, and why. Blocks."""
     drain = _Drain()
     entries: list[Entry] = []
-    missing: list[str] = []
+    missing = [f"{instance.sop_instance}  {reason}" for instance, reason in left_out]
     names = Names()
     with zipfile.ZipFile(drain, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
         for instance in instances:
