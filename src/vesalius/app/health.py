@@ -22,7 +22,7 @@ from vesalius.app import metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners
 from vesalius.app.wiring import Archive, index_file, packs_folder
-from vesalius.backends.packs_volume import PackSettings, has_inodes, room_above
+from vesalius.backends.packs_volume import has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
 from vesalius.web.site import Facts, Place
@@ -143,7 +143,7 @@ class ArchiveSite:
         # The store's own rule, so that readiness and answers never contradict each other.
         if room_above(found, self._archive.settings.store.watermark) <= 0:
             return [f"volume: {found.f_bavail * found.f_frsize >> 20} MiB free, under its watermark (store.watermark)"]
-        if not has_inodes(found, PackSettings().least_inodes):
+        if not has_inodes(found, self._archive.settings.store.least_inodes):
             return [f"volume: {found.f_favail} inodes free"]
         return []
 

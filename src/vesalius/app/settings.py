@@ -144,8 +144,9 @@ class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     grace: Annotated[
         float,
         setting(
-            "How long running associations may go on after a request to stop.",
-            why="Long enough for the instance on the wire; new associations are refused meanwhile (RJ 2/3/1).",
+            "How long associations on which something is going on may go on after a request to stop.",
+            why="Long enough for the instance on the wire; new associations are refused meanwhile (RJ 2/3/1) and idle "
+            "ones aborted.",
             unit="seconds",
             ge=0,
         ),
@@ -198,6 +199,23 @@ class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ge=0,
         ),
     ] = 64 << 20
+    zero_ahead: Annotated[
+        int,
+        setting(
+            "Space of an open pack that is written with zeros in idle time; 0: none.",
+            why="A sync into space that was written before needs no journal commit: it takes half the time.",
+            unit="bytes",
+            ge=0,
+        ),
+    ] = 128 << 20
+    least_inodes: Annotated[
+        int,
+        setting(
+            "Free inodes under which storing is refused (A700) while queries go on.",
+            why="The database and the packs need new files to end well.",
+            ge=0,
+        ),
+    ] = 1024
     watermark: Annotated[
         int,
         setting(

@@ -171,10 +171,15 @@ def from_file(path: Path) -> dict[str, Any]:
     return tree
 
 
+def _tables() -> set[str]:
+    """The first words of settings that stand in a table."""
+    return {info.path.partition(".")[0] for info in settings_of() if "." in info.path and "[]" not in info.path}
+
+
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """The tree of `VESALIUS_*` variables. One that begins like a setting but is none is refused."""
     known = {info.environment: info for info in settings_of() if info.environment}
-    sections = tuple(f"{PREFIX}{name.upper()}_" for name in ("server", "store", "limits", "verify", "log"))
+    sections = tuple(f"{PREFIX}{name.upper()}_" for name in _tables())
     tree: dict[str, Any] = {}
     for name, value in sorted(environment.items()):
         if name in known:

@@ -23,10 +23,12 @@ from vesalius.model.errors import SettingsError
 if TYPE_CHECKING:
     from vesalius.app.metrics import Metrics
     from vesalius.archive.ingest import Ingest
+    from vesalius.archive.media import MediaLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
     from vesalius.archive.uploads import SpoolSettings
     from vesalius.dimse.services import DimseSettings, Services
+    from vesalius.model.query import QueryLimits
     from vesalius.ports.blobs import BlobStore
     from vesalius.ports.index import Index
     from vesalius.ports.pixels import Transcoder
@@ -151,19 +153,35 @@ def build(
             pack_size=store.pack_size,
             seal_after=store.seal_after,
             preallocate=store.preallocate,
+            zero_ahead=store.zero_ahead,
             watermark=store.watermark,
+            least_inodes=store.least_inodes,
         ),
         copies={copy.name: Path(copy.path) for copy in store.copies},
     )
     if metrics is not None:
         blobs, index = metrics.timed_blobs(blobs), metrics.timed_index(index)
     clock = SystemClock()
-    transcoder = PixelCodecs(CodecLimits(cpu_seconds=int(limits.transcode_seconds)))
+    transcoder = PixelCodecs(
+        CodecLimits(
+            workers=limits.transcode_workers,
+            memory=limits.transcode_memory,
+            cpu_seconds=max(1, int(limits.transcode_seconds)),
+            seconds=limits.transcode_wait,
+            decoded_bytes=limits.transcode_size,
+        )
+    )
     ingest_limits = IngestLimits(
         object_bytes=limits.object_size or 1 << 62,
         header=HeaderLimits(
-            kept_bytes=limits.header_size, inflated_bytes=limits.inflated_size, depth=limits.sequence_depth
+            kept_bytes=limits.header_size,
+            elements=limits.elements,
+            inflated_bytes=limits.inflated_size,
+            inflated_ratio=limits.inflated_ratio,
+            depth=limits.sequence_depth,
         ),
+        batch=limits.batch,
+        compared_bytes=limits.compare_size,
     )
     return Archive(
         settings=settings,
@@ -172,7 +190,7 @@ def build(
         index=index,
         ingest=Ingest(blobs, index, clock=clock, limits=ingest_limits, observe=metrics),
         search=Search(index, settings.server.ae_title),
-        retrieve=Retrieve(index, blobs, transcoder),
+        retrieve=Retrieve(index, blobs, transcoder, largest_transcoded=limits.transcode_size),
         transcoder=transcoder,
     )
 
@@ -188,6 +206,10 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         allow_unknown=allow_unknown,
         check_addresses=settings.server.check_peer_addresses,
         associations=limits.associations,
+        connections=limits.connections,
+        operations=limits.operations,
+        identifier_size=limits.identifier_size,
+        query=query_limits(settings),
         artim=limits.artim,
         idle=limits.idle,
         network=limits.network,
@@ -195,8 +217,29 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         response=limits.response,
         max_pdu=limits.max_pdu,
         sub_operations=limits.sub_operations,
+        retrieve_memory=limits.retrieve_memory,
+        large_transcodings=limits.large_transcodings,
         move_pipelines=limits.move_pipelines,
+        reuse=limits.reuse,
+        pending_interval=limits.pending_interval,
+        threads=limits.threads,
     )
+
+
+def query_limits(settings: Settings) -> QueryLimits:
+    """How much matching one question may ask for."""
+    from vesalius.model.query import QueryLimits
+
+    limits = settings.limits
+    return QueryLimits(limits.query_wildcards, limits.query_patterns, limits.query_pattern_size)
+
+
+def media_limits(settings: Settings) -> MediaLimits:
+    """What one ZIP archive or DICOMDIR may cost."""
+    from vesalius.archive.media import MediaLimits
+
+    limits = settings.limits
+    return MediaLimits(limits.zip_entries, limits.zip_size, limits.zip_ratio, limits.dicomdir_size)
 
 
 def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None) -> Services:
@@ -246,6 +289,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             hosts=own_hosts(settings),
             no_match_status=web.no_match_status,
             results=web.results,
+            query=query_limits(settings),
             body_bytes=web.body_size,
             listeners=web.listeners,
             cache=Path(settings.data) / "run",
@@ -282,6 +326,7 @@ def spool_settings(settings: Settings) -> SpoolSettings:
         size=web.upload_size,
         quota=web.upload_quota,
         expiry=web.upload_expiry,
+        media=media_limits(settings),
     )
 
 

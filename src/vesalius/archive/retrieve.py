@@ -42,10 +42,14 @@ class Payload:
 class Retrieve:
     """Selects and reads. Stateless; everything blocks, use it from any thread."""
 
-    def __init__(self, index: Index, blobs: BlobStore, transcoder: Transcoder) -> None:
+    def __init__(
+        self, index: Index, blobs: BlobStore, transcoder: Transcoder, *, largest_transcoded: int = LARGEST_TRANSCODED
+    ) -> None:
+        """`largest_transcoded`: bytes of the largest data set that is turned into another transfer syntax."""
         self._index = index
         self._blobs = blobs
         self._transcoder = transcoder
+        self._largest_transcoded = largest_transcoded
 
     def select(
         self, values: Values, root: Root, level: Level | None = None, *, relational: bool = False
@@ -97,7 +101,7 @@ class Retrieve:
         """Whether `turned` could give the instance in this transfer syntax, with loss or without. Reads nothing."""
         return instance.transfer_syntax == wanted or (
             self._transcoder.can(instance.transfer_syntax, wanted)
-            and instance.member.dataset_length <= LARGEST_TRANSCODED
+            and instance.member.dataset_length <= self._largest_transcoded
         )
 
     def turned(self, instance: StoredInstance, wanted: str, *, whole: int = WHOLE_READ) -> Payload:
@@ -110,7 +114,7 @@ class Retrieve:
             if member.dataset_length > whole:
                 return Payload(wanted, member.dataset_length, self._blobs.stream_verified(member, CHUNK))
             return Payload(wanted, member.dataset_length, iter((self._blobs.read_verified(member),)))
-        if member.dataset_length > LARGEST_TRANSCODED:
+        if member.dataset_length > self._largest_transcoded:
             raise CannotTranscode("the data set is too large to be turned into another transfer syntax")
         made = self._transcoder.transcode(self._blobs.read_verified(member), instance.transfer_syntax, wanted)
         return Payload(wanted, len(made), iter((made,)))

@@ -23,14 +23,15 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from vesalius.archive.import_ import Importer, ImportReport
+from vesalius.archive.import_ import Importer, ImportOptions, ImportReport
 from vesalius.archive.ingest import Ingest
+from vesalius.archive.media import MediaLimits
 from vesalius.model.entities import Provenance
 from vesalius.model.errors import (
     CannotUnderstand,
@@ -58,6 +59,7 @@ class SpoolSettings:
     size: int = 64 << 30  # of one upload
     quota: int = 128 << 30  # of all unfinished ones, as announced
     expiry: float = 86400.0  # without news for this long one is forgotten
+    media: MediaLimits = field(default_factory=MediaLimits)  # of a ZIP
     count: int = 1000  # uploads known at once
     reserve: int = 256 << 20  # free space that an upload must leave
 
@@ -181,7 +183,8 @@ class UploadSpool:
                 found.reasons = [(found.name, "the bytes are not those that were announced: their digest differs")]
             else:
                 provenance = Provenance(how="upload", address=found.address, association=f"upload-{upload[:12]}")
-                report = Importer(ingest, provenance=provenance).run([data])
+                options = ImportOptions(media=self._settings.media)
+                report = Importer(ingest, provenance=provenance, options=options).run([data])
                 self._told(found, report, str(data))
             if found.state is not UploadState.RECEIVED:
                 with contextlib.suppress(OSError):

@@ -54,11 +54,13 @@ def import_(
 
 def run_import(archive: Archive, paths: list[Path], *, again: bool = False, raw: bool = False) -> ImportReport:
     """Import with a progress bar."""
+    from vesalius.app.wiring import media_limits
     from vesalius.archive.import_ import Importer, ImportOptions
     from vesalius.cli import output
 
     ledger = Path(archive.settings.data) / "run" / "imported"
-    importer = Importer(archive.ingest, ledger=ledger, options=ImportOptions(raw_data_sets=raw, again=again))
+    options_ = ImportOptions(raw_data_sets=raw, again=again, media=media_limits(archive.settings))
+    importer = Importer(archive.ingest, ledger=ledger, options=options_)
     with output.progress("importing", sum(map(_count, paths))) as advance:
         shown = 0
 

@@ -24,6 +24,7 @@ from vesalius.archive.retrieve import Retrieve
 from vesalius.archive.search import Search
 from vesalius.archive.uploads import SpoolSettings
 from vesalius.model.entities import Peer
+from vesalius.model.query import QueryLimits
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
@@ -49,6 +50,7 @@ class WebSettings:
     viewer: str = "/viewer"
     no_match_status: int = 200  # of a search without a match: 200 with [] (2025 and later) or 204 (before)
     results: int = 10_000  # most answers of one search
+    query: QueryLimits = field(default_factory=QueryLimits)
     body_bytes: int = 64 << 20  # largest request body that is held in memory (not uploads, which stream)
     waiting: int = 512  # calls that may wait for a thread
     listeners: int = 256  # event streams (server-sent events) at once

@@ -139,7 +139,7 @@ def _handler(ctx: WebContext, level: Level) -> Callable[[Request], Awaitable[Res
     async def search_for(request: Request) -> Response:
         form = choose(accepted(request), (DICOM_JSON, JSON, MULTIPART_XML))
         target = Target(level, uid_of(request, "study"), uid_of(request, "series"))
-        search = understand(target, request.query_params.multi_items(), ctx.view.results)
+        search = understand(target, request.query_params.multi_items(), ctx.view.results, ctx.view.query)
         root = ctx.dicom_web_url(request)
         return await ctx.call(_answer, ctx, request, search, form, root)
 

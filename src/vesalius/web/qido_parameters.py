@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from vesalius.model.attributes import ATTRIBUTES, BY_TAG, SEQUENCES, ColumnKind
 from vesalius.model.dicom_json import single_vr
 from vesalius.model.entities import Level, Values
-from vesalius.model.query import Options, Query, Root
-from vesalius.model.query_parser import parse
+from vesalius.model.query import Options, Query, QueryLimits, Root
+from vesalius.model.query_parser import LIMITS, parse
 from vesalius.standard.dictionary import describe, tag_of
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import flag, number
@@ -130,7 +130,9 @@ class _Keys:
         self.asked.add(path[0])
 
 
-def understand(target: Target, parameters: Iterable[tuple[str, str]], most: int) -> Search:
+def understand(
+    target: Target, parameters: Iterable[tuple[str, str]], most: int, limits: QueryLimits = LIMITS
+) -> Search:
     """Read a query string. `most` is the largest number of answers given at once.
 
     Raises `Problem` (400), and what `query_parser.parse` raises for values that cannot be read.
@@ -180,6 +182,7 @@ def understand(target: Target, parameters: Iterable[tuple[str, str]], most: int)
         ),
         limit=most if limit is None else min(limit, most),
         offset=offset,
+        limits=limits,
     )
     warnings: tuple[str, ...] = ()
     if keys.ignored:

@@ -141,3 +141,9 @@ def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(AttributeError):
         Settings().server.ae_title = "X"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("table", ["SERVER", "STORE", "LIMITS", "WEB", "VERIFY", "LOG"])
+def test_an_unknown_variable_of_any_table_is_refused(table: str) -> None:
+    with pytest.raises(SettingsError, match=f"VESALIUS_{table}_NOSUCH"):
+        load(environment={f"VESALIUS_{table}_NOSUCH": "1"})

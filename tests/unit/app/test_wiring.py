@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vesalius.app.settings import PeerSettings, ServerSettings, Settings
 from vesalius.app.settings_limits import LimitSettings
-from vesalius.app.wiring import build, configured_peers, database_url, dimse_settings, services
+from vesalius.app.wiring import (
+    build,
+    configured_peers,
+    database_url,
+    dimse_settings,
+    media_limits,
+    query_limits,
+    services,
+)
+from vesalius.archive.ingest import IngestLimits
+from vesalius.archive.media import MediaLimits
+from vesalius.dimse.services import DimseSettings
 from vesalius.model.entities import Peer
 from vesalius.model.errors import SettingsError
+from vesalius.model.query import QueryLimits
 
 
 def test_peers_of_the_configuration_win_by_name(tmp_path: Path) -> None:
@@ -60,5 +74,42 @@ def test_unknown_callers_are_let_in_on_loopback_alone(tmp_path: Path) -> None:
     archive = build(strict)
     try:
         assert not services(archive, loopback=True).settings.allow_unknown
+    finally:
+        archive.close()
+
+
+def _changed() -> Settings:
+    """Every number among the limits one larger, every server switch turned."""
+    limits = {name: value + 1 for name, value in msgspec.structs.asdict(LimitSettings()).items()}
+    return Settings(
+        server=ServerSettings(ae_title="OTHER", any_called_ae_title=True, check_peer_addresses=True),
+        limits=LimitSettings(**limits),
+    )
+
+
+def test_every_figure_of_the_edges_is_a_setting() -> None:
+    """No limit that a peer can meet is fixed in the code."""
+    changed = _changed()
+    pairs = [
+        (dimse_settings(changed, allow_unknown=True), DimseSettings()),
+        (query_limits(changed), QueryLimits()),
+        (media_limits(changed), MediaLimits()),
+    ]
+    for made, default in pairs:
+        fixed = [one.name for one in fields(made) if getattr(made, one.name) == getattr(default, one.name)]
+        assert fixed == []
+
+
+def test_the_limits_of_the_parts_are_settings(tmp_path: Path) -> None:
+    changed = _changed()
+    archive = build(msgspec.structs.replace(changed, data=str(tmp_path)))
+    try:
+        made, default = archive.ingest._limits, IngestLimits()
+        assert [one.name for one in fields(made) if getattr(made, one.name) == getattr(default, one.name)] == []
+        header = [one.name for one in fields(made.header)]
+        fixed = [name for name in header if getattr(made.header, name) == getattr(default.header, name)]
+        # What is not held in memory for indexing is no refusal: the data set is taken all the same.
+        assert fixed == ["value_bytes", "sequence_bytes", "offset_table_bytes", "notes"]
+        assert archive.retrieve._largest_transcoded == changed.limits.transcode_size
     finally:
         archive.close()
