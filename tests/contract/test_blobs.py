@@ -221,6 +221,21 @@ def test_discarded_bytes_are_counted_as_dead(store: BlobStore) -> None:
     assert store.read_verified(kept.member) == kept.data
 
 
+def test_members_that_surely_nothing_refers_to_may_be_taken_back_from_the_last_on(store: BlobStore) -> None:
+    kept, *lost = [put(store, noise(3000, number), number) for number in range(3)]
+    for one in reversed(lost):
+        store.discard(one.member, undone=True)
+    after = put(store, noise(3000), 9)
+    assert store.read_verified(kept.member) == kept.data
+    assert store.read_verified(after.member) == after.data
+
+
+def test_a_member_that_is_not_the_last_stays_in_its_place(store: BlobStore) -> None:
+    lost, kept = put(store, noise(3000), 1), put(store, noise(3000), 2)
+    store.discard(lost.member, undone=True)
+    assert store.read_verified(kept.member) == kept.data
+
+
 def test_one_sync_serves_many(store: BlobStore) -> None:
     kept = [put(store, noise(3000, number), number, sync=False) for number in range(20)]
     store.sync([one.member for one in kept])

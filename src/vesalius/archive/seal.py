@@ -18,8 +18,9 @@ by an instance of the same pack on its way into the index, for a recovery looks 
 been written down but could not be told to the index, because it was away, is owed: it is told before anything else is.
 
 Failures. A failed sync fails the whole batch. If the index is away, the members are durable but unknown and
-unacknowledged: they are counted as dead, and a recovery that finds them may index them without harm, since
-their senders will send the same again. A record that the index chokes on fails alone.
+unacknowledged: their bytes are taken back where it is certain that nothing was committed, else counted as
+dead; a recovery that finds them may index them without harm, since their senders will send the same again. A
+record that the index chokes on fails alone.
 """
 
 from __future__ import annotations
@@ -297,15 +298,17 @@ class Sealer:
             for one in sealed:  # one bad record must not take the others with it
                 self._make_known([one])
         else:
-            for (pending, member), verdict in zip(sealed, verdicts, strict=True):
+            for (pending, member), verdict in reversed(list(zip(sealed, verdicts, strict=True))):
                 pending.verdict = verdict
                 if verdict is Verdict.DUPLICATE:
-                    self._blobs.discard(member)
+                    self._blobs.discard(member, undone=True)
 
     def _give_up(self, sealed: list[tuple[Pending, Member]], error: Exception) -> None:
-        for pending, member in sealed:
+        # Senders try again and again: where it is sure that no row refers to them, the bytes must not pile up.
+        undone = isinstance(error, IndexUnavailable) and error.undone
+        for pending, member in reversed(sealed):
             pending.error = error
-            self._blobs.discard(member)
+            self._blobs.discard(member, undone=undone)
 
 
 def _drop(pending: Pending, leader: Pending | None = None) -> None:

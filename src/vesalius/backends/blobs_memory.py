@@ -155,7 +155,7 @@ class MemoryStore:
                 pack = self._packs[name]
                 pack.synced = len(pack.found)
 
-    def discard(self, member: Member) -> None:
+    def discard(self, member: Member, *, undone: bool = False) -> None:
         """See `BlobStore.discard`."""
         with self._lock:
             self._packs[member.pack].dead_bytes += member.end - member.header_offset

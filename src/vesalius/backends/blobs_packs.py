@@ -95,11 +95,12 @@ class PackStore:
         self.sync((member,))
         return member
 
-    def discard(self, member: Member) -> None:
-        """Count a finished member that nothing will refer to as dead bytes."""
+    def discard(self, member: Member, *, undone: bool = False) -> None:
+        """Count a finished member as dead bytes; take them back where they are the last and surely unknown."""
         pack = self._pool.held(member.pack)
-        if pack is not None:
-            pack.dead_bytes += member.end - member.header_offset
+        if pack is None or (undone and self._pool.withdraw(pack, member.header_offset, member.end)):
+            return
+        pack.dead_bytes += member.end - member.header_offset
 
     def seal_idle(self, now: float) -> list[PackInfo]:
         """Seal packs of this process, and leftovers of earlier ones, that are full or idle. `now` is monotonic.

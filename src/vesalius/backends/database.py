@@ -136,12 +136,22 @@ def open_database(url: str, *, migrate: bool = True) -> Database:
     return database
 
 
+class Progress:
+    """How far a transaction is: once COMMIT was sent, a failure leaves the outcome unknown."""
+
+    __slots__ = ("committing",)
+
+    def __init__(self) -> None:
+        self.committing = False
+
+
 @contextmanager
-def failures_translated(driver: Errors, bad_values: Errors = ()) -> Iterator[None]:
+def failures_translated(driver: Errors, bad_values: Errors = (), progress: Progress | None = None) -> Iterator[None]:
     """Turn every failure of a driver into `IndexUnavailable`, without the values that drivers print.
 
     `driver`: what it raises beside `OSError`. `bad_values`: those about a value rather than about the database,
     which is the value's fault: `ValueError`. (Named by the back ends, so that each process loads one driver only.)
+    With `progress` the error tells whether the transaction is undone for certain.
     """
     try:
         yield
@@ -150,7 +160,11 @@ def failures_translated(driver: Errors, bad_values: Errors = ()) -> Iterator[Non
         if isinstance(origin, bad_values) or isinstance(origin.__cause__, bad_values):
             raise ValueError(f"the index cannot hold a value ({type(origin).__name__})") from None
         # `from None`: the chain would carry statements with their parameters into a log.
-        raise unavailable(error) from None
+        translated = unavailable(error)
+        # SQLite writes the page that commits last, so one that found no room has committed nothing.
+        full = getattr(origin, "sqlite_errorname", None) == "SQLITE_FULL"
+        translated.undone = progress is not None and (full or not progress.committing)
+        raise translated from None
 
 
 def unavailable(error: BaseException) -> IndexUnavailable:

@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from vesalius.backends.database import Row, Transaction, failures_translated, in_list, numbered, unavailable
+from vesalius.backends.database import Progress, Row, Transaction, failures_translated, in_list, numbered, unavailable
 from vesalius.model.errors import IndexUnavailable, SettingsError
 
 T = TypeVar("T")
@@ -89,11 +89,11 @@ class PostgresDatabase:
             async with connection.begin():
                 return await connection.run_sync(fn)
 
-        return self._run(work, _Progress())
+        return self._run(work, Progress())
 
     def write(self, fn: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Run `fn` in a transaction; always durable."""
-        progress = _Progress()
+        progress = Progress()
 
         async def work(connection: AsyncConnection) -> T:
             async with connection.begin():
@@ -105,7 +105,7 @@ class PostgresDatabase:
 
     def transaction(self, fn: Callable[[Transaction], T], *, durable: bool) -> T:
         """Run `fn` in a transaction through the bare driver; always durable."""
-        progress = _Progress()
+        progress = Progress()
 
         async def work(connection: AsyncConnection) -> T:
             driver = await _driver(connection)
@@ -129,7 +129,7 @@ class PostgresDatabase:
             result: T = await greenlet_spawn(fn, PostgresTransaction(await _driver(connection)))
             return result
 
-        return self._run(work, _Progress())
+        return self._run(work, Progress())
 
     def optimise(self) -> None:
         """ANALYZE; the server check-points by itself."""
@@ -137,7 +137,7 @@ class PostgresDatabase:
         async def work(connection: AsyncConnection) -> None:
             await (await _driver(connection)).execute("ANALYZE")
 
-        self._run(work, _Progress())
+        self._run(work, Progress())
 
     def close(self) -> None:
         """Close all connections and end the loop."""
@@ -152,15 +152,15 @@ class PostgresDatabase:
         self._thread.join()
         self._loop.close()
 
-    def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], progress: _Progress) -> T:
+    def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], progress: Progress) -> T:
         if os.getpid() != self._pid:
             raise IndexUnavailable("the index database was opened before a fork", hint="open it in each process")
         if self._closed:
             raise IndexUnavailable("the index database is closed")
-        with failures_translated(_FAILURES, _BAD_VALUES):
+        with failures_translated(_FAILURES, _BAD_VALUES, progress):
             return asyncio.run_coroutine_threadsafe(self._attempts(work, progress), self._loop).result()
 
-    async def _attempts(self, work: Callable[[AsyncConnection], Awaitable[T]], progress: _Progress) -> T:
+    async def _attempts(self, work: Callable[[AsyncConnection], Awaitable[T]], progress: Progress) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             progress.committing = False
             try:
@@ -184,15 +184,6 @@ class PostgresDatabase:
         if (await _driver(connection)).is_closed():
             await connection.invalidate()
         return await work(connection)
-
-
-class _Progress:
-    """Whether COMMIT was sent: after that, a broken connection leaves the outcome unknown."""
-
-    __slots__ = ("committing",)
-
-    def __init__(self) -> None:
-        self.committing = False
 
 
 async def _driver(connection: AsyncConnection) -> Any:

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.pool import NullPool
 
-from vesalius.backends.database import Row, Transaction, failures_translated, in_list
+from vesalius.backends.database import Progress, Row, Transaction, failures_translated, in_list
 from vesalius.model.errors import IndexUnavailable
 
 T = TypeVar("T")
@@ -109,12 +109,14 @@ class SqliteDatabase:
 
     def transaction(self, fn: Callable[[Transaction], T], *, durable: bool) -> T:
         """Run `fn` on the bare writing connection, alone among all processes."""
-        with failures_translated(_FAILURES), self._turn():
+        progress = Progress()
+        with failures_translated(_FAILURES, progress=progress), self._turn():
             self._set_synchronous(durable)
             raw = self._raw
             raw.execute("BEGIN IMMEDIATE")
             try:
                 result = fn(self._transaction)
+                progress.committing = True
                 raw.execute("COMMIT")
             except BaseException:
                 if raw.in_transaction:

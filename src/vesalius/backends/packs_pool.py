@@ -176,6 +176,16 @@ class PackPool:
             pack.suspect = True
         self.give(pack)
 
+    def withdraw(self, pack: OpenPack, start: int, end: int) -> bool:
+        """Take back a finished member that is still the last of its pack and that nobody refers to; False if not."""
+        with self._lock:
+            if pack.end != end or pack not in self._free:
+                return False
+            self._free.remove(pack)
+        pack.end = start
+        self.take_back(pack)
+        return True
+
     def suspect(self, pack: OpenPack) -> None:
         """Never append to this pack again. Its flock is kept, so that no other process does either."""
         with self._lock:

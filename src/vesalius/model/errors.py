@@ -89,6 +89,9 @@ class CannotTranscode(VesaliusError):
 class IndexUnavailable(OutOfResources):
     """The index (database) cannot be reached; nothing is acknowledged until it can."""
 
+    # Whether it is certain that nothing of the transaction was committed, and never will be.
+    undone: bool = False
+
 
 class SettingsError(VesaliusError):
     """A setting, command line argument or configuration file is wrong."""

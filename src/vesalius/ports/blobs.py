@@ -83,8 +83,12 @@ class BlobStore(Protocol):
         """
         ...
 
-    def discard(self, member: Member) -> None:
-        """Count a finished member that the index refused (a lost race) as dead bytes."""
+    def discard(self, member: Member, *, undone: bool = False) -> None:
+        """Count a finished member that the index refused (a lost race) as dead bytes.
+
+        `undone`: no row can refer to it, whatever happens, so its bytes may be taken back. For several members of
+        one pack call it for the last one first.
+        """
         ...
 
     def read(self, member: Member, offset: int, length: int) -> bytes:

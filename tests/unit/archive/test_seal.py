@@ -107,6 +107,26 @@ def test_without_index_nothing_is_acknowledged_and_the_same_again_succeeds(
     ingest.close()
 
 
+@pytest.mark.parametrize(("undone", "kept"), [(True, 0), (False, 3)])
+def test_what_is_surely_not_committed_leaves_no_bytes_behind(
+    archive: LocalArchive, held: Held, ingest: Ingest, undone: bool, kept: int
+) -> None:
+    """Senders try again for hours; where a row may have been written after all, its bytes must stay."""
+    held.go.set()
+    before = begin(archive, ingest, 99).result(10)
+    held.fail = IndexUnavailable("the index has no room")
+    held.fail.undone = undone
+    for number in (1, 2, 2):
+        with pytest.raises(IndexUnavailable):
+            begin(archive, ingest, number).result(10)
+    (pack,) = archive.blobs.packs()
+    found = [one.label.sop_instance for one in archive.blobs.scan(pack.name, verify=True)]
+    assert (found[0], len(found)) == (before.sop_instance, 1 + kept)
+    held.fail = None
+    assert begin(archive, ingest).result(10).verdict is Verdict.STORED
+    ingest.close()
+
+
 def test_one_record_that_the_index_chokes_on_fails_alone(archive: LocalArchive, held: Held, ingest: Ingest) -> None:
     held.poison = ct(instance=3).SOPInstanceUID
     begin(archive, ingest, 99)

@@ -91,6 +91,12 @@ def test_a_failure_names_its_kind_and_never_a_value(database: Database) -> None:
         assert caught.value.__cause__ is None
 
 
+def test_a_failure_before_the_commit_is_undone_for_certain(database: Database) -> None:
+    with pytest.raises(IndexUnavailable) as caught:
+        database.transaction(lambda tx: tx.run("INSERT INTO nowhere (key) VALUES (?)", ("a",)), durable=False)
+    assert caught.value.undone
+
+
 def test_rows_in_takes_any_number_of_values(database: Database) -> None:
     for key in "abc":
         put(database, key, key.upper())
