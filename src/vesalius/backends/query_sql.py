@@ -48,8 +48,9 @@ def find(database: Database, query: Query) -> Iterator[list[Match]]:
     if query.limit == 0:
         return
     left = query.limit
-    skip = query.offset
-    for page in _Finder(database, query).pages():
+    finder = _Finder(database, query)
+    skip = finder.pass_over()
+    for page in finder.pages():
         if skip:
             skipped = min(skip, len(page))
             page = page[skipped:]
@@ -82,6 +83,24 @@ class _Finder:
         again = [clause.tag for clause in self._clauses if not clause.exact]
         self._plan: Plan = plan_answers(query, again)
         self._where = self._conditions(self._clauses)
+        self._offset = query.offset
+        # A walk that is asked for twenty-five answers need not read five hundred rows for them.
+        wanted = FIRST_WINDOW if query.limit is None else query.limit + (query.offset if self._clauses else 0)
+        self._window = min(FIRST_WINDOW, max(wanted, FIRST_PAGE))
+        self._begin: int | None = None  # the id that a walk begins after; None: the smallest
+
+    def pass_over(self) -> int:
+        """Leave out the answers before the offset; gives how many of them are still to be left out.
+
+        Without conditions every row is an answer, so the row to begin with is found by counting in an index.
+        """
+        if not self._offset or self._clauses:
+            return self._offset
+        table, where = _TABLES[self._level], all_of(self._where)
+        sql = f"SELECT id FROM {table} WHERE {where.text} ORDER BY id LIMIT 1 OFFSET ?"  # noqa: S608
+        rows = self._lookup(Sql(sql, (*where.params, min(self._offset, 1 << 62))))
+        self._begin = rows[0][0] - 1 if rows else 1 << 62
+        return 0
 
     def pages(self) -> Iterator[list[Match]]:
         """All answers."""
@@ -165,8 +184,11 @@ class _Finder:
     def _walk(self) -> Iterator[list[Match]]:
         table = _TABLES[self._level]
         last = self._lookup(Sql(f"SELECT MAX(id) FROM {table}"))[0][0] or 0  # noqa: S608
-        after, window = self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0, FIRST_WINDOW  # noqa: S608
-        after -= 1
+        window = self._window
+        if self._begin is not None:
+            after = self._begin
+        else:
+            after = (self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0) - 1  # noqa: S608
         while after < last:
             until = min(after + window, last)
             where = all_of([Sql(f"{table}.id > ? AND {table}.id <= ?", (after, until)), *self._where])
