@@ -2,12 +2,14 @@
 
 In each DIMSE worker and HTTP process a thread seals its own full or idle packs and tells the notice board if its
 volume turned read-only. In the work process: packs are copied to the further places, packs that no process holds any
-more (a command line import that ended, a worker that died) are taken up, and the planner's statistics are refreshed.
+more (a command line import that ended, a worker that died) are taken up, uploads that were left are imported, bytes of
+what was deleted long enough ago are destroyed, and the planner's statistics are refreshed.
 A duty that fails is logged once a change and tried again at its next turn: no failure here ends a process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +27,7 @@ NOTICE_INTERVAL = 0.5
 SEAL_INTERVAL = 5.0
 ORPHANS_INTERVAL = 300.0
 OPTIMISE_INTERVAL = 900.0
+UPLOADS_INTERVAL = 60.0
 
 
 @dataclass(slots=True)
@@ -112,6 +115,8 @@ class HouseDuties:
         self._duties = [
             Duty("copy", archive.settings.store.copy_interval, self._copy),
             Duty("orphans", ORPHANS_INTERVAL, self._orphans, due=now + ORPHANS_INTERVAL),
+            Duty("uploads", UPLOADS_INTERVAL, self._uploads, due=now + UPLOADS_INTERVAL),
+            Duty("purge", archive.settings.store.purge_interval, self._purge),
             Duty("optimise", OPTIMISE_INTERVAL, archive.index.optimise, due=now + OPTIMISE_INTERVAL),
         ]
 
@@ -136,3 +141,27 @@ class HouseDuties:
         recover(self._archive.blobs, self._archive.index, _OnlyNews())
         for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)
+
+    def _uploads(self) -> None:
+        """Import what is whole and was not (its process died, or there was no room), forget what is old."""
+        from vesalius.app.wiring import spool_settings
+        from vesalius.archive.uploads import UploadBusy, UploadSpool
+
+        spool = UploadSpool(spool_settings(self._archive.settings))
+        for upload in spool.whole():
+            with contextlib.suppress(UploadBusy):
+                spool.take(upload, self._archive.ingest)
+        spool.expire(time.time())
+
+    def _purge(self) -> None:
+        from vesalius.archive.purge import LINGER, purge
+
+        store = self._archive.settings.store
+        purge(
+            self._archive.blobs,
+            self._archive.index,
+            clock=self._archive.clock,
+            window=store.undelete_window,
+            compact_dead=store.compact_dead,
+            linger=min(LINGER, store.purge_interval),
+        )

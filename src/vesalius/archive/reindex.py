@@ -220,7 +220,7 @@ def reindex(
         if found.tombstone is not None:
             note = index.remove if found.tombstone.kind == DELETED else index.restored
             note(found.tombstone, found.member, told=False)
-    ordered = _living(blobs, in_order_of_storing(blobs, packs), tombstones)
+    ordered = tombstones.living(in_order_of_storing(blobs, packs))
     members = ((found, blobs.stream_verified(found.member, _CHUNK)) for found in ordered)
     arrivals = _arrivals(members, report.untold, limits)
     for one in in_batches(arrivals, batch):
@@ -252,15 +252,6 @@ def _come_to_the_end(index: Index, tombstones: Ledger) -> None:
         if pack is not None and pack.state != "sealed" and pack.indexed_to == member.header_offset:
             known[pack.name] = dataclasses.replace(pack, indexed_to=member.end, size=max(pack.size, member.end))
             index.save_pack(known[pack.name])
-
-
-def _living(blobs: BlobStore, members: Iterable[FoundMember], tombstones: Ledger) -> Iterator[FoundMember]:
-    """The instances that are not deleted; one that was deleted and came back where it came back."""
-    for found in members:
-        if not found.is_instance:
-            yield from tombstones.returns(blobs, found)
-        elif not tombstones.is_dead(found) and not tombstones.came_back(found):
-            yield found
 
 
 def in_order_of_storing(blobs: BlobStore, packs: Sequence[PackInfo]) -> Iterator[FoundMember]:

@@ -27,8 +27,6 @@ BATCH = 500
 DELETED = "deleted"
 RESTORED = "restored"
 
-Place = tuple[str, int]  # pack and header offset
-
 
 def arrival_of(found: FoundMember, chunks: Iterable[bytes], limits: HeaderLimits | None = None) -> Arrival:
     """What the index is told of a member with these bytes. Raises `CannotUnderstand`, `DataSetMismatch`, ..."""
@@ -50,10 +48,15 @@ def arrival_of(found: FoundMember, chunks: Iterable[bytes], limits: HeaderLimits
 
 @dataclass(slots=True)
 class Ledger:
-    """Every tombstone that was met, and the fate of the members that they name."""
+    """Every tombstone that was met, and what it means for a member.
+
+    A tombstone is about the members that it names and about every other one of the same content that was stored before
+    it: a pack may hold bytes twice, because two processes raced or an answer was lost, and the index knows one of them.
+    """
 
     found: list[FoundMember] = field(default_factory=list)  # in order of storing
-    _fates: dict[Place, tuple[str, int]] = field(default_factory=dict)  # what was said last, and by which of `found`
+    _places: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # which of `found` name this place
+    _contents: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # ... this UID with this digest
 
     def add(self, members: Iterable[FoundMember]) -> None:
         """Take the tombstones among `members`."""
@@ -63,30 +66,59 @@ class Ledger:
         """To be called once when all are there."""
         self.found.sort(key=lambda found: (found.stored_ns, found.member.pack, found.member.offset))
         for number, found in enumerate(self.found):
-            if found.tombstone is not None:
-                for one in found.tombstone.members:
-                    self._fates[one.member.pack, one.member.header_offset] = (found.tombstone.kind, number)
+            for one in found.tombstone.members if found.tombstone is not None else ():
+                self._places.setdefault((one.member.pack, one.member.header_offset), []).append(number)
+                self._contents.setdefault((one.sop_instance, one.member.sha256), []).append(number)
 
     def is_dead(self, found: FoundMember) -> bool:
         """Whether this is a deleted instance."""
-        return self._fates.get((found.member.pack, found.member.header_offset), ("", 0))[0] == DELETED
+        return not self._fate(found)[0]
 
-    def came_back(self, found: FoundMember) -> bool:
-        """Whether this is an instance that was deleted once."""
-        return self._fates.get((found.member.pack, found.member.header_offset), ("", 0))[0] == RESTORED
+    def living(self, members: Iterable[FoundMember]) -> Iterator[FoundMember]:
+        """The instances among `members`, in order of storing, that are not deleted.
+
+        One that was deleted and came back comes where it came back.
+        """
+        numbers = {found.member: number for number, found in enumerate(self.found)}
+        waiting: dict[int, list[FoundMember]] = {}
+        passed = -1
+        for found in members:
+            if not found.is_instance:
+                passed = numbers.get(found.member, passed)
+                yield from waiting.pop(passed, ())
+                continue
+            alive, back = self._fate(found)
+            if alive and back is not None and back > passed:
+                waiting.setdefault(back, []).append(found)
+            elif alive:
+                yield found
+        for left in waiting.values():
+            yield from left
 
     def dead_in(self, pack: str) -> frozenset[int]:
-        """Header offsets of the deleted members of a pack."""
-        return frozenset(place[1] for place, (kind, _) in self._fates.items() if kind == DELETED and place[0] == pack)
+        """Header offsets of the members of a pack that were named as deleted last."""
+        return frozenset(
+            offset for (name, offset), numbers in self._places.items() if name == pack and self._deletes(numbers[-1])
+        )
 
-    def returns(self, blobs: BlobStore, tombstone: FoundMember) -> Iterator[FoundMember]:
-        """The members whose fate it is to have come back by this one."""
-        for one in tombstone.tombstone.members if tombstone.tombstone is not None else ():
-            kind, number = self._fates.get((one.member.pack, one.member.header_offset), ("", 0))
-            if kind == RESTORED and self.found[number].member == tombstone.member:
-                found = next(blobs.scan(one.member.pack, one.member.header_offset), None)
-                if found is not None and found.member == one.member:
-                    yield found
+    def _fate(self, found: FoundMember) -> tuple[bool, int | None]:
+        """Whether a member is living, and which of `found` brought it back."""
+        member = found.member
+        numbers = self._contents.get((found.label.sop_instance, member.sha256), ())
+        named = self._places.get((member.pack, member.header_offset), ())
+        alive, back = True, None
+        for number in numbers:
+            if number not in named and self.found[number].stored_ns < found.stored_ns:
+                continue
+            if self._deletes(number):
+                alive, back = False, None
+            elif not alive:
+                alive, back = True, number
+        return alive, back
+
+    def _deletes(self, number: int) -> bool:
+        tombstone = self.found[number].tombstone
+        return tombstone is not None and tombstone.kind == DELETED
 
 
 def restore(blobs: BlobStore, index: Index, tombstone: Tombstone, limits: HeaderLimits | None = None) -> None:

@@ -53,6 +53,7 @@ def _add(name: str, command: Callable[..., None], panel: str) -> None:
 
 def _register() -> None:
     from vesalius.cli import (
+        delete,
         demo,
         echo,
         export,
@@ -80,6 +81,8 @@ def _register() -> None:
     _add("retrieve", retrieve.retrieve, move)
     _add("echo", echo.echo, move)
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
+    _add("delete", delete.delete, care)
+    _add("undelete", delete.undelete, care)
     _add("verify", verify.verify, care)
     _add("reindex", reindex.reindex, care)
 
