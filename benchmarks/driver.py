@@ -17,6 +17,7 @@ IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 VERIFICATION = "1.2.840.10008.1.1"
 
 
@@ -24,13 +25,16 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
-def associate_rq(called: str, calling: str, contexts: Sequence[tuple[str, str]], maximum: int = 1 << 20) -> bytes:
-    """A-ASSOCIATE-RQ with one transfer syntax for each abstract syntax (PS3.8 9.3.2)."""
+def associate_rq(
+    called: str, calling: str, contexts: Sequence[tuple[str, str]], maximum: int = 1 << 20, taken: Sequence[str] = ()
+) -> bytes:
+    """A-ASSOCIATE-RQ with one transfer syntax for each abstract syntax (PS3.8 9.3.2); SCP of those `taken`."""
     items = _item(0x10, b"1.2.840.10008.3.1.1.1")
     for n, (abstract, syntax) in enumerate(contexts):
         body = bytes((2 * n + 1, 0, 0, 0)) + _item(0x30, abstract.encode()) + _item(0x40, syntax.encode())
         items += _item(0x20, body)
-    items += _item(0x50, _item(0x51, struct.pack(">I", maximum)) + _item(0x52, b"2.25.1"))
+    roles = b"".join(_item(0x54, struct.pack(">H", len(uid)) + uid.encode() + b"\0\1") for uid in taken)
+    items += _item(0x50, _item(0x51, struct.pack(">I", maximum)) + _item(0x52, b"2.25.1") + roles)
     body = struct.pack(">HH16s16s32x", 1, 0, called.encode().ljust(16), calling.encode().ljust(16)) + items
     return struct.pack(">BBI", 1, 0, len(body)) + body
 
@@ -129,12 +133,14 @@ class Connection:
     calling: str = "BENCH"
     contexts: Sequence[tuple[str, str]] = ((CT, EXPLICIT_LE),)
     timeout: float = 120
+    maximum_taken: int = 1 << 20
+    taken: Sequence[str] = ()
     _buffer: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
         self.socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(associate_rq(self.called, self.calling, self.contexts))
+        self.socket.sendall(associate_rq(self.called, self.calling, self.contexts, self.maximum_taken, self.taken))
         kind, body = self.pdu()
         if kind != 2:
             raise ConnectionError(f"association not accepted: PDU {kind} {body[:8].hex()}")
@@ -185,6 +191,65 @@ class Connection:
             return
         finally:
             self.socket.close()
+
+
+def get_study(port: int, called: str, study: str) -> int:
+    """C-GET of one study of CT instances; how many came. What comes is counted and thrown away.
+
+    The data sets are read into one buffer and only the PDU and PDV headers are looked at.
+    """
+    contexts = ((STUDY_ROOT_GET, IMPLICIT_LE), (CT, EXPLICIT_LE))
+    connection = Connection("127.0.0.1", port, called, contexts=contexts, maximum_taken=131072, taken=(CT,))
+    fields = (
+        _ui(0x00000002, STUDY_ROOT_GET)
+        + _us(0x00000100, 0x0010)
+        + _us(0x00000110, 1)
+        + _us(0x00000700, 0)
+        + _us(0x00000800, 1)
+    )
+    connection.socket.sendall(pdvs(1, command(fields), identifier(_0020000D=study), 16384))
+    taken, asked, stream = 0, b"", connection.socket.makefile("rb", buffering=1 << 20)
+    body = bytearray(131072)
+    view = memoryview(body)
+    while True:
+        head = stream.read(6)
+        if len(head) < 6 or head[0] != 4:
+            raise ConnectionError(f"PDU {head.hex()} instead of data")
+        size = struct.unpack_from(">I", head, 2)[0]
+        stream.readinto(view[:size])
+        position = 0
+        while position < size:
+            length, context, control = struct.unpack_from(">IBB", body, position)
+            piece = view[position + 6 : position + 4 + length]
+            position += 4 + length
+            if control & 1 and context == 3:
+                asked = bytes(piece)
+            elif control & 2 and not control & 1:
+                taken += 1
+                connection.socket.sendall(pdvs(3, _stored(asked), None, 16384))
+            elif control & 1 and (status := _status(bytes(piece))) != 0xFF00:
+                if status:
+                    raise ConnectionError(f"C-GET ended with {status:04X}")
+                connection.release()
+                return taken
+
+
+def _stored(request: bytes) -> bytes:
+    """The C-STORE-RSP with status 0000 to a request (PS3.7 9.3.1.2)."""
+    kept, position = {}, 0
+    while position < len(request):
+        group, element, length = struct.unpack_from("<HHI", request, position)
+        kept[group << 16 | element] = request[position + 8 : position + 8 + length]
+        position += 8 + length
+    fields = (
+        _element(0x00000002, kept[0x00000002])
+        + _us(0x00000100, 0x8001)
+        + _element(0x00000120, kept[0x00000110])
+        + _us(0x00000800, 0x0101)
+        + _us(0x00000900, 0)
+        + _element(0x00001000, kept[0x00001000])
+    )
+    return command(fields)
 
 
 def store_in_parallel(port: int, called: str, per_association: Sequence[Sequence[Instance]]) -> float:

@@ -42,6 +42,10 @@ LONGEST_LIST = 65534 // 65
 FETCH_WHOLE = 16 << 20
 # ... in pieces of this size, and so is a smaller one where the process has no memory left for it.
 PIECE = 1 << 20
+# So many instances are read ahead of the one on the wire, as long as they are small: reading and hashing one takes
+# about as long as sending one, so with a single one ahead every delay of the disk is one of the receiver's too.
+MOST_AHEAD = 3
+SMALL = 2 << 20
 # Responses with status Pending come at most this often (seconds); at the latest every `pending_interval`.
 PENDING_PACE = 0.1
 
@@ -175,7 +179,7 @@ class Lane:
         self._pressure = pressure
         self._originator = originator
         self._priority = priority
-        self._ahead: _Fetch | None = None
+        self._ahead: deque[_Fetch] = deque()  # of the first of those that wait, in their order
 
     async def send_all(self, waiting: deque[StoredInstance], progress: Progress) -> None:
         """Take instances from `waiting` until there are none. An instance that fails is counted.
@@ -205,15 +209,14 @@ class Lane:
             self._pressure.large.release()
 
     async def _send_fetched(self, instance: StoredInstance, waiting: deque[StoredInstance]) -> int:
-        current = self._ahead if self._ahead is not None and self._ahead.instance is instance else None
-        if current is None:
+        if self._ahead and self._ahead[0].instance is instance:
+            current = self._ahead.popleft()
+        else:
             self._forget_ahead()
             current = self._fetch(instance)
-        self._ahead = None
         try:
             outgoing = await current.outgoing
-            if waiting:
-                self._fetch_ahead(waiting[0])
+            self._fetch_ahead(waiting)
             response = await store(
                 self.assoc,
                 outgoing,
@@ -225,8 +228,7 @@ class Lane:
             waiting.appendleft(instance)
             raise
         except Exception as error:
-            if waiting and self._ahead is None:
-                self._fetch_ahead(waiting[0])
+            self._fetch_ahead(waiting)
             fields = {"sop_instance": instance.sop_instance, "why": type(error).__name__}
             if isinstance(error, VesaliusError):
                 log.warning("sub-operation-failed", **fields)
@@ -257,15 +259,18 @@ class Lane:
         read = self.assoc.loop.run_in_executor(self._executor, fetch, self._retrieve, instance, accepted, whole)
         return _Fetch(instance, read, reserved)
 
-    def _fetch_ahead(self, instance: StoredInstance) -> None:
-        self._forget_ahead()
-        if not self._needs_turn(instance):
-            self._ahead = self._fetch(instance)
+    def _fetch_ahead(self, waiting: deque[StoredInstance]) -> None:
+        """Begin to read what comes next: one instance always, more while they are small."""
+        ahead = self._ahead
+        while len(ahead) < min(MOST_AHEAD, len(waiting)):
+            instance = waiting[len(ahead)]
+            if self._needs_turn(instance) or (ahead and instance.member.dataset_length > SMALL):
+                return
+            ahead.append(self._fetch(instance))
 
     def _forget_ahead(self) -> None:
-        if self._ahead is not None:
-            self._let_go(self._ahead)
-            self._ahead = None
+        while self._ahead:
+            self._let_go(self._ahead.popleft())
 
     def _let_go(self, fetched: _Fetch) -> None:
         """It was sent, or nobody waits for it any more: its memory is free once the read has ended."""
