@@ -216,6 +216,8 @@ class MemoryIndex:
         """See `Index.find`."""
         with self._lock:
             rows = list(self._entities(query.level))
+        if query.newest_first:
+            rows.reverse()
         found: list[Match] = []
         left = -1 if query.limit is None else query.limit
         skip = query.offset

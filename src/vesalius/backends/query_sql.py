@@ -14,7 +14,7 @@ soon and each statement ends soon.
 
 Between two pages nothing is open: no cursor, no transaction. To abandon the iterator is to cancel; a page is empty
 where a read found nothing, so that there is a moment to do so however long the search. The order is that of
-arrival (ids), the same for the same question.
+arrival (ids), the same for the same question; `newest_first` turns it round.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class _Finder:
         self._database = database
         self._dialect: Dialect = database.dialect
         self._level = query.level
+        self._newest = query.newest_first
         self._clauses = compile_conditions(query, self._dialect)
         again = [clause.tag for clause in self._clauses if not clause.exact]
         self._plan: Plan = plan_answers(query, again)
@@ -97,9 +98,13 @@ class _Finder:
         if not self._offset or self._clauses:
             return self._offset
         table, where = _TABLES[self._level], all_of(self._where)
-        sql = f"SELECT id FROM {table} WHERE {where.text} ORDER BY id LIMIT 1 OFFSET ?"  # noqa: S608
+        order = "id DESC" if self._newest else "id"
+        sql = f"SELECT id FROM {table} WHERE {where.text} ORDER BY {order} LIMIT 1 OFFSET ?"  # noqa: S608
         rows = self._lookup(Sql(sql, (*where.params, min(self._offset, 1 << 62))))
-        self._begin = rows[0][0] - 1 if rows else 1 << 62
+        if self._newest:
+            self._begin = rows[0][0] if rows else -(1 << 62)
+        else:
+            self._begin = rows[0][0] - 1 if rows else 1 << 62
         return 0
 
     def pages(self) -> Iterator[list[Match]]:
@@ -112,7 +117,8 @@ class _Finder:
         elif start.seek is None:
             yield from self._walk()
         else:
-            yield from self._fetch(self._down(start.seek.level, self._ids(start)))
+            ids = self._down(start.seek.level, self._ids(start))
+            yield from self._fetch(iter(sorted(ids, reverse=True)) if self._newest else ids)
 
     def _start(self, tx: Transaction) -> _Start:
         """Choose the way; where few rows are meant, read them in the same visit."""
@@ -182,19 +188,23 @@ class _Finder:
             size = PAGE
 
     def _walk(self) -> Iterator[list[Match]]:
+        """Windows (low, high] of primary keys, from the first that is wanted to the last, or backwards."""
         table = _TABLES[self._level]
-        last = self._lookup(Sql(f"SELECT MAX(id) FROM {table}"))[0][0] or 0  # noqa: S608
+        high = self._lookup(Sql(f"SELECT MAX(id) FROM {table}"))[0][0] or 0  # noqa: S608
         window = self._window
-        if self._begin is not None:
-            after = self._begin
+        if self._newest:
+            low = (self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0) - 1  # noqa: S608
+            high = high if self._begin is None else self._begin
+        elif self._begin is not None:
+            low = self._begin
         else:
-            after = (self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0) - 1  # noqa: S608
-        while after < last:
-            until = min(after + window, last)
+            low = (self._lookup(Sql(f"SELECT MIN(id) FROM {table}"))[0][0] or 0) - 1  # noqa: S608
+        while low < high:
+            after, until = (max(low, high - window), high) if self._newest else (low, min(low + window, high))
             where = all_of([Sql(f"{table}.id > ? AND {table}.id <= ?", (after, until)), *self._where])
             page = self._plan.answers(self._lookup(self._select(where, walking=True)))
             yield page
-            after = until
+            low, high = (low, after) if self._newest else (until, high)
             window = max(window // 2, PAGE) if len(page) > PAGE else min(window * 2, WINDOW)
 
     # -- statements
@@ -232,8 +242,9 @@ class _Finder:
                 source += f" CROSS JOIN {up} ON {up}.id = {ref}"
             else:
                 source += f" JOIN LATERAL (SELECT * FROM {up} AS one WHERE one.id = {ref} OFFSET 0) AS {up} ON TRUE"  # noqa: S608
+        order = " DESC" if self._newest else ""
         return Sql(
-            f"SELECT {self._plan.columns} FROM {source} WHERE {where.text} ORDER BY {table}.id",  # noqa: S608
+            f"SELECT {self._plan.columns} FROM {source} WHERE {where.text} ORDER BY {table}.id{order}",  # noqa: S608
             where.params,
         )
 

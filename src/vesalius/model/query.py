@@ -112,6 +112,7 @@ class Query:
     offset: int = 0
     # (sequence, keys asked for in its items); a sequence not named here is answered whole.
     item_returns: tuple[tuple[int, frozenset[int]], ...] = ()
+    newest_first: bool = False  # the order of arrival backwards, for a page that shows what came last
 
 
 @dataclass(frozen=True, slots=True)
