@@ -107,7 +107,11 @@ def running_orthanc(
     }
     if dicomweb:
         config["Plugins"] = [f"/{PLUGIN}"]
-        config["DicomWeb"] = {"Enable": True, "Root": "/dicom-web/", "Servers": dicomweb_servers or {}}
+        config["DicomWeb"] = {
+            "Enable": True,
+            "Root": "/dicom-web/",
+            "Servers": {name: [url] for name, url in (dicomweb_servers or {}).items()},
+        }
     (outside / "orthanc.json").write_text(json.dumps(config))
     with (outside / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pydicom.dataset import Dataset
 from tests.support.generate import ct, uid
 from tests.support.web import Answer, Web, web
+
+from vesalius.web import qido
 
 STUDY = uid("study", 1)
 XML = 'multipart/related; type="application/dicom+xml"'
@@ -248,3 +251,43 @@ def test_an_unchanged_answer_is_not_sent_again(filled: Web) -> None:
     assert (again.status, again.body) == (304, b"")
     assert filled.dicom_web("/studies?limit=1", headers={"If-None-Match": first.headers["etag"]}).status == 200
     assert "no-cache" in first.headers["cache-control"] and "private" in first.headers["cache-control"]
+
+
+def test_times_are_compared_in_the_zone_of_the_question(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with web(tmp_path_factory.mktemp("zone")) as made:
+        made.archive.keep(ct("z", StudyDate="20240131", StudyTime="233000", TimezoneOffsetFromUTC="+0100"))
+        for query, count in (
+            ("StudyDate=20240131&StudyTime=2300-2359", 1),
+            ("StudyDate=20240201", 0),
+            ("StudyDate=20240201&TimezoneOffsetFromUTC=%2B0300", 1),
+            ("StudyDate=20240131&TimezoneOffsetFromUTC=%2B0300", 0),
+        ):
+            assert len(made.dicom_web(f"/studies?{query}").json()) == count, query
+
+
+def test_a_sequence_is_matched_by_a_path_and_answered_with_what_was_asked(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with web(tmp_path_factory.mktemp("sequence")) as made:
+        for number in (1, 2):
+            request = Dataset()
+            request.ScheduledProcedureStepID, request.RequestedProcedureID = f"S{number}", "R"
+            request.RequestedProcedureDescription = "HEAD"
+            made.archive.keep(ct(number, RequestAttributesSequence=[request]))
+        (found,) = made.dicom_web("/series?00400275.00400009=S2").json()
+        assert found["00400275"]["Value"] == [{"00400009": {"vr": "SH", "Value": ["S2"]}}]
+        by_keyword = made.dicom_web("/series?RequestAttributesSequence.ScheduledProcedureStepID=S?").json()
+        assert len(by_keyword) == 2
+        (found,) = made.dicom_web("/series?00400275.00400009=S2&includefield=00400275.00321060").json()
+        assert found["00400275"]["Value"][0]["00321060"]["Value"] == ["HEAD"]
+        (found, _) = made.dicom_web("/series").json()
+        assert set(found["00400275"]["Value"][0]) == {"00400009", "00401001"}
+
+
+def test_what_is_left_is_counted_to_a_bound_and_no_further(filled: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qido, "MOST_COUNTED", 10)
+    answer = filled.dicom_web("/instances?PatientName=M*&limit=1")
+    assert "There are at least " in answer.headers["warning"]
+    monkeypatch.setattr(qido, "MOST_COUNTED", 1000)
+    answer = filled.dicom_web("/instances?PatientName=M*&limit=1")
+    assert answer.headers["warning"].endswith(": There are 59 additional results that can be requested")
