@@ -16,9 +16,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-from vesalius.archive.part10 import Readable, open_part10
+from vesalius.archive.part10 import open_part10
 from vesalius.model.datasets import decode
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, LimitExceeded, VesaliusError
@@ -134,9 +134,17 @@ class _Budget:
 class _Entry(io.RawIOBase):
     """One entry as a stream whose real bytes are counted."""
 
-    def __init__(self, stream: Readable, budget: _Budget) -> None:
+    def __init__(self, stream: IO[bytes], budget: _Budget, archive: zipfile.ZipFile | None = None) -> None:
+        """`archive` is closed with the entry."""
         self._stream = stream
         self._budget = budget
+        self._archive = archive
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+        if self._archive is not None:
+            self._archive.close()
 
     def readable(self) -> bool:
         return True
@@ -173,14 +181,22 @@ def _zip(path: Path, mtime_ns: int, limits: MediaLimits) -> Iterator[Source | Re
             if reason:
                 yield Refused(name, reason)
                 continue
-            yield from _entry(archive, info, name, mtime_ns, budget)
+            yield from _entry(path, archive, info, name, mtime_ns, budget)
 
 
 def _entry(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, mtime_ns: int, budget: _Budget
+    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, mtime_ns: int, budget: _Budget
 ) -> Iterator[Source | Refused]:
     def opened() -> BinaryIO:
-        return _Entry(archive.open(info), budget)  # type: ignore[return-value]
+        if archive.fp is not None:
+            return _Entry(archive.open(info), budget)  # type: ignore[return-value]
+        # The walk has gone on to other files: whoever comes back opens the archive for this entry alone.
+        again = zipfile.ZipFile(path)
+        try:
+            return _Entry(again.open(info), budget, again)  # type: ignore[return-value]
+        except BaseException:
+            again.close()
+            raise
 
     try:
         start = opened().read(4)
