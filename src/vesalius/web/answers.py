@@ -63,6 +63,8 @@ def answer(
     if tag is None:
         tag = entity_tag(media_type, body)
     if status == 200 and (known := not_modified(request, tag)) is not None:
+        # A cache takes over the headers of a 304 (RFC 9111 3.2): a policy that is missing here would be replaced.
+        known.headers.update(headers or {})
         return known
     sent = {**REVALIDATE, "ETag": tag, **(headers or {})}
     coding = choose_encoding(request.headers.get("accept-encoding", ""))
