@@ -11,6 +11,7 @@ Explained with figures in docs/explanation/packs.md and docs/adr/0002-packs.md.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -27,7 +28,7 @@ from vesalius.backends.packs_pool import PackPool
 from vesalius.backends.packs_purge import purge, remove_pack
 from vesalius.backends.packs_read import PRIMARY, PackReader
 from vesalius.backends.packs_scan import digest_holds, recover_open, walk, walk_over_damage
-from vesalius.backends.packs_seal import read_summary, seal
+from vesalius.backends.packs_seal import UNFINISHED, read_summary, seal
 from vesalius.backends.packs_tombstone_writer import write as write_tombstone
 from vesalius.backends.packs_volume import PACK, RETIRED, SIDECAR, SUSPECT, PackSettings, Volume, sync_folder
 from vesalius.backends.packs_writer import PackWriter
@@ -215,6 +216,9 @@ class PackStore:
                 if from_offset < summary.size:
                     yield from self._whole(fd, walk_over_damage(fd, pack, from_offset), dead)
                 return
+            # Nobody else seals it now, so a sidecar that was not finished is what a crash left of a sealing.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._volume.sidecar_path(pack) + UNFINISHED)  # noqa: PTH108  paths here are strings
             yield from self._recover_open(fd, pack, from_offset, on_cut)
         except OSError as error:
             raise self._volume.refusal(error, "recovering a pack") from error

@@ -23,6 +23,8 @@ from vesalius.backends.packs_volume import Volume, sync_folder
 from vesalius.model.entities import PackInfo
 from vesalius.ports.blobs import FoundMember
 
+# Behind the name of a sidecar that is being written.
+UNFINISHED = ".new"
 _CHUNK = 1 << 20
 _FIRST_LINE = 1024
 
@@ -82,7 +84,7 @@ def file_sha256(fd: int) -> str:
 
 def write_whole(path: str, lines: list[bytes], folder: str | os.PathLike[str]) -> None:
     """Put a small file in place, durably and at once. Raises `OSError`."""
-    temporary = f"{path}.new"
+    temporary = f"{path}{UNFINISHED}"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with open(fd, "wb") as file:  # noqa: PTH123  a descriptor

@@ -190,3 +190,16 @@ def test_the_name_and_size_of_a_pack_are_synced_before_anything_is_in_it(
     monkeypatch.setattr(os, "pwritev", pwritev)
     put(open_store(tmp_path), noise(100), 1)
     assert calls == ["fsync pack", "fsync folder", "write"]
+
+
+def test_what_a_crash_left_of_a_sealing_is_removed_and_the_pack_is_sealed_again(tmp_path: Path) -> None:
+    first = open_store(tmp_path)
+    kept = put(first, noise(1000), 1).member
+    first.close()
+    unfinished = tmp_path / f"{kept.pack}.index.jsonl.new"
+    unfinished.write_bytes(b'{"pack":"')
+    second = open_store(tmp_path)
+    assert not list(second.recover(kept.pack, kept.end))
+    assert not unfinished.exists()
+    (sealed,) = second.seal_idle(time.monotonic() + 3600)
+    assert (sealed.name, sealed.members) == (kept.pack, 1)
