@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import dataclasses
 import gc
 import importlib
+import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -98,6 +101,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     """Associations on every DICOM port."""
     import uvloop
 
+    from vesalius.app import affinity
     from vesalius.app.duties import WorkerDuties
     from vesalius.app.metrics import Metrics
     from vesalius.app.wiring import build, server_tls, services
@@ -106,6 +110,10 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     metrics = Metrics()
     archive = build(settings, metrics=metrics, migrate=False)
     duties = WorkerDuties(archive, board, row)
+    allowed = frozenset(os.sched_getaffinity(0))
+    home = None
+    if not affinity.has_quota():
+        home = affinity.processor_for(settings, board.rows()[row].number - 1, os.getppid(), allowed)
 
     async def main() -> None:
         stop = _stop_event()
@@ -113,12 +121,15 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
         servers = []
         pressure = None
         for listener in listeners.dimse:
-            server = DimseServer(services(archive, loopback=listener.loopback, metrics=metrics), pressure=pressure)
+            known = services(archive, loopback=listener.loopback, metrics=metrics)
+            known = dataclasses.replace(known, thread_began=partial(affinity.free_again, allowed))
+            server = DimseServer(known, pressure=pressure)
             pressure = server.pressure  # limits are the process's, whatever number of ports it has
             await server.start(listener.host, listener.port, ssl=tls if listener.tls else None, reuse_port=True)
             servers.append(server)
         duties.start()
         _settle()
+        affinity.keep_to(home)
         ready()
         await stop.wait()
         await asyncio.gather(*(server.stop(settings.server.grace) for server in servers))

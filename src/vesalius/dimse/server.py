@@ -49,7 +49,9 @@ class DimseServer:
         self.connections: set[AcceptedAssociation] = set()
         self.stopping = False
         self._servers: list[asyncio.Server] = []
-        self._executor = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="dimse")
+        self._executor = ThreadPoolExecutor(
+            self.settings.threads, thread_name_prefix="dimse", initializer=services.thread_began
+        )
         self.book = PeerBook(services.peers, self._executor)
         self._pool = Pool(self.settings, services.observer, services.client_tls)
         self.handlers = handlers(services, self._executor, self.book, self._pool, self._may_move_to, self.pressure)

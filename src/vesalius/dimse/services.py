@@ -87,3 +87,4 @@ class Services:
     observer: Observer = field(default_factory=Observer)
     client_tls: ssl.SSLContext | None = None  # for peers with `tls`
     identify: Callable[[UserIdentity, str], Awaitable[IdentityVerdict]] | None = None  # (identity, calling AE title)
+    thread_began: Callable[[], None] | None = None  # called first in each thread that reads or queries
