@@ -29,6 +29,7 @@ from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
 from vesalius.ports.pixels import Transcoder
+from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
 from vesalius.web.site import Site
 
@@ -116,7 +117,12 @@ class WebContext:
         if self.view.public_url:
             return self.view.public_url.rstrip("/")
         root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
-        return f"{request.url.scheme}://{request.url.netloc}{root}"
+        host = request.url.netloc
+        server = request.scope.get("server")
+        # dicomweb-client says "Host: 127.0.0.1" whatever the port; under a name of this machine the port is ours.
+        if host in LOOPBACK_HOSTS and server is not None and server[1]:
+            host = f"{host}:{server[1]}"
+        return f"{request.url.scheme}://{host}{root}"
 
     def dicom_web_url(self, request: Request) -> str:
         """The root of the DICOMweb services as the client reaches it: `http://host:8042/dicom-web`."""

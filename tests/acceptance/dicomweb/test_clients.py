@@ -37,6 +37,7 @@ def test_it_searches_at_every_level(client: DICOMwebClient) -> None:
     (study,) = client.search_for_studies(search_filters={"PatientID": "P3"}, fields=["StudyDescription"])
     ds = Dataset.from_json(study)
     assert str(ds.PatientName) == "Müller^D" and ds.StudyDescription == "HEAD"
+    assert study["00081190"]["Value"][0].startswith(f"{client.base_url}/studies/")
     assert len(client.search_for_series()) == 2 * STUDIES
     assert len(client.search_for_series(uid("study", 3))) == 2
     assert len(client.search_for_instances()) == 3 * STUDIES
@@ -57,6 +58,8 @@ def test_it_reads_metadata_at_every_level(client: DICOMwebClient) -> None:
     assert len(client.retrieve_study_metadata(study)) == 3
     assert len(client.retrieve_series_metadata(study, series)) == 2
     one = client.retrieve_instance_metadata(study, series, uid("instance", 2, 1, 2))
+    (pixels,) = client.retrieve_bulkdata(one["7FE00010"]["BulkDataURI"])
+    assert len(pixels) == 16 * 16 * 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds = Dataset.from_json(one, bulk_data_uri_handler=lambda _uri: b"")

@@ -60,5 +60,9 @@ def test_addresses_in_answers_are_those_of_the_outside(tmp_path: Path) -> None:
              "scheme": "http", "server": ("inside", 8042), "root_path": ""}  # fmt: skip
     with web(tmp_path / "a") as made:
         assert made.ctx.dicom_web_url(Request(scope)) == "http://inside:8042/dicom-web"
+        scope["headers"] = [(b"host", b"localhost")]
+        assert made.ctx.dicom_web_url(Request(scope)) == "http://localhost:8042/dicom-web"
+        scope["headers"] = [(b"host", b"pacs.example.org")]
+        assert made.ctx.dicom_web_url(Request(scope)) == "http://pacs.example.org/dicom-web"
     with web(tmp_path / "b", public_url="https://pacs.example.org/x/") as made:
         assert made.ctx.dicom_web_url(Request(scope)) == "https://pacs.example.org/x/dicom-web"
