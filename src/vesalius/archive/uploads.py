@@ -211,6 +211,10 @@ class UploadSpool:
                 with contextlib.suppress(VesaliusError):
                     self.remove(upload.id)
                     removed += 1
+        for folder in self._unreadable():
+            with contextlib.suppress(OSError):
+                if folder.stat().st_mtime + self._settings.expiry < now:
+                    shutil.rmtree(folder, ignore_errors=True)
         return removed
 
     # -- inside ------------------------------------------------------------------------------------
@@ -238,6 +242,16 @@ class UploadSpool:
             if _ID.fullmatch(name):
                 with contextlib.suppress(UnknownUpload):
                     yield self.get(name)
+
+    def _unreadable(self) -> Iterator[Path]:
+        """Folders of uploads that nothing is known of: a crash came while they were announced."""
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(self._folder)):  # noqa: PTH208
+                if _ID.fullmatch(name):
+                    try:
+                        self.get(name)
+                    except UnknownUpload:
+                        yield self._folder / name
 
     def save(self, upload: Upload) -> None:
         """Write down what is known, durably."""
