@@ -189,6 +189,49 @@ def test_the_power_going_at_every_system_call_of_a_store_breaks_no_promise(
         _crash_everywhere(site, size, warm=warm)
 
 
+# -- sealing -----------------------------------------------------------------------------------------------------------
+
+SEALING = (("ftruncate", 2), ("fsync", 3), ("openat", 4), ("write", 2), ("rename", 1), ("unlink", 1), ("pwrite64", 3))
+
+
+def test_death_at_every_system_call_of_sealing_breaks_no_promise(tmp_path: Path) -> None:
+    """A full pack is sealed in a quiet moment by a thread that has nothing else to do."""
+    need_strace()
+    ledger = Ledger(tmp_path / "ledger")
+    deaths, missed = 0, []
+    serial = 0
+    for call, most in SEALING:
+        for n in range(1, most + 1):
+            server = start_server(
+                tmp_path / "data", config='[store]\npack_size = "1 MiB"\n', config_file=tmp_path / "config.toml"
+            )
+            try:
+                check(server, ledger, rebuilt="" if n == 1 else None)
+                worker = processes(server)[0]
+                page_of = (instance(("seal", serial := serial + 1), 1, k, size=400_000) for k in range(4))
+                sender = Sender(server.dimse_port, ledger, page_of)
+                sender.run()
+                assert sender.stored == 4
+                with injected([worker], call, f"signal=KILL:when={n}", follow=True):
+                    end = time.monotonic() + 7
+                    while worker in processes(server) and time.monotonic() < end:
+                        time.sleep(0.02)
+                if worker in processes(server):
+                    missed.append((call, n))
+                else:
+                    deaths += 1
+            finally:
+                server.kill()
+    server = start_server(tmp_path / "data", config_file=tmp_path / "config.toml")
+    try:
+        found = check(server, ledger)
+        print(f"{deaths} deaths while sealing, not met {missed}; {found}")
+        assert server.stop() == 0
+    finally:
+        server.kill()
+    assert deaths >= 8
+
+
 # -- a second crash, in the middle of the recovery from the first -----------------------------------------------------
 
 PREPARE = """

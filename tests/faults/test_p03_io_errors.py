@@ -26,8 +26,9 @@ def test_a_store_that_meets_an_error_is_refused_or_durable(
     assert report.met >= len(points) * 0.7
 
 
-def test_the_first_instance_of_all_meets_an_error(tmp_path: Path) -> None:
-    points = points_of(tmp_path / "reference", 14_000, "EIO", persistent=False, most=MOST, warm=False)
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EDQUOT", "EMFILE"])
+def test_the_first_instance_of_all_meets_an_error(tmp_path: Path, error: str) -> None:
+    points = points_of(tmp_path / "reference", 14_000, error, persistent=False, most=MOST, warm=False)
     report = fail_everywhere(tmp_path, points, 14_000, warm=False)
     print(report)
     assert report.refused

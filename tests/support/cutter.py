@@ -65,6 +65,13 @@ class Disk:
         finally:
             os.close(fd)
 
+    def empty(self) -> None:
+        """Remove everything that lies on it."""
+        for entry in self.mount_point.iterdir():
+            if entry.name != "lost+found":
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self.settle()
+
     def settle(self) -> None:
         """Write everything that is there by now: what a test prepares is not what it tests."""
         _run("sync", "-f", self.mount_point)
