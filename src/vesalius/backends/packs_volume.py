@@ -54,7 +54,9 @@ class PackSettings:
     buffer_shared: int = 1 << 20
     buffer_budget: int = 32 << 20
     streams: int = 1  # instances that stream early, write-back overlapping with their arrival
-    write_back: int = 256 << 10  # write-back is started for each full piece of this size
+    # Write-back is started for each full piece of this size. In smaller ones it is worse than useless: the sync then
+    # waits for conversions of unwritten space that were begun a moment before.
+    write_back: int = 2 << 20
     read_files: int = 64  # packs kept open for reading
 
 

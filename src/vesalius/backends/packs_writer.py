@@ -3,7 +3,7 @@
 Theory. A small instance waits in memory and goes to disk with one positioned write when it is finished, into the
 pack that the committer used last: a batch of small instances from many associations so lies in one pack and
 one sync makes it durable. A larger one streams: it takes a pack for itself, leaves the header's place free, writes
-behind it as bytes arrive, has write-back started for each full 256 KiB so that the last sync finds little to do, and
+behind it as bytes arrive, has write-back started for each full 2 MiB so that the last sync finds little to do, and
 writes the header last. Neither holds more than a megabyte in memory, whatever the size of the object.
 
 An aborted instance that waited in memory has left nothing; one that streamed is cut off its pack.
