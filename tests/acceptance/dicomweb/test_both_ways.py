@@ -118,7 +118,7 @@ def questions(server: Server, level: Level, rng: random.Random) -> list[list[tup
     for row in ATTRIBUTES:
         key = f"{row.tag:08X}"
         elements = [one[key] for one in stored if one.get(key, {}).get("Value")]
-        if row.level > level or not elements or row.vr in ("DS", "US"):
+        if row.level > level or not elements or row.vr in ("DS", "US") or row.keyword == "SpecificCharacterSet":
             continue
         values = [element["Value"] for element in rng.sample(elements, min(2, len(elements)))]
         for value in values:
