@@ -46,7 +46,7 @@ class Reader:
 
     def ask(self, path: str, accept: str) -> None:
         """Send a request."""
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\n\r\n".encode())
 
     def get(self, path: str, accept: str = "*/*") -> int:
         """Bytes of the body of an answer with status 200."""

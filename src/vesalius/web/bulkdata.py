@@ -31,7 +31,7 @@ from vesalius.web.multipart_out import Multipart, Part, content_type
 from vesalius.web.negotiation import OCTETS, MediaType, accepted, choose
 from vesalius.web.ranges import Span, span_of
 from vesalius.web.resources import INSTANCE, LEVELS, Target, one, select, target_of
-from vesalius.web.streaming import Streamed, gathered
+from vesalius.web.streaming import Streamed
 
 PIECE = 1 << 20  # bytes that are read at once
 MULTIPART_OCTETS = f'multipart/related; type="{OCTETS}"'
@@ -130,7 +130,7 @@ class Bulk:
         if chosen == OCTETS:
             if span is not None:
                 headers["Content-Range"] = span.content_range
-            return Streamed(self.ctx, gathered(chunks), OCTETS, status=status, headers=headers, length=wanted.length)
+            return Streamed(self.ctx, chunks, OCTETS, status=status, headers=headers, length=wanted.length)
         fields = content_type(OCTETS)
         fields += f"Content-Location: {self._location(request)}\r\n".encode("latin-1", "replace")
         if span is not None:
@@ -138,7 +138,7 @@ class Bulk:
         frame = Multipart(OCTETS)
         return Streamed(
             self.ctx,
-            gathered(frame.pieces([(fields, chunks)])),
+            frame.pieces([(fields, chunks)]),
             frame.content_type,
             status=status,
             headers=headers,
@@ -161,7 +161,7 @@ class Bulk:
                 raise Problem(406, "several frames of a compressed form need multipart/related")
             chunks = (frames.native(index) for index in range(frames.count))
             first = await self.ctx.call(next, chunks)
-            return Streamed(self.ctx, gathered(_chained(first, chunks)), form.content_type)
+            return Streamed(self.ctx, _chained(first, chunks), form.content_type)
         prepared = await self.ctx.call(prepare, self.ctx, frames, range(frames.count), ranges, base)
         return respond(self.ctx, prepared)
 
@@ -198,7 +198,7 @@ class Bulk:
 
         return Streamed(
             self.ctx,
-            gathered(frame.pieces(every())),
+            frame.pieces(every()),
             frame.content_type,
             status=200 if error is None else 206,
             headers=headers,

@@ -19,7 +19,7 @@ from vesalius.web.frame_types import FrameForm, frame_form
 from vesalius.web.multipart_out import Multipart, Part, content_type
 from vesalius.web.negotiation import MediaType, accepted
 from vesalius.web.resources import INSTANCE, Target, frame_numbers, one, target_of
-from vesalius.web.streaming import Streamed, gathered
+from vesalius.web.streaming import Streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def prepare(
         yield fields(form, base, indices[0]), (first,)
         yield from parts(frames, indices[1:], form, base)
 
-    return Prepared(frame.content_type, None, gathered(frame.pieces(all_parts())))
+    return Prepared(frame.content_type, None, frame.pieces(all_parts()))
 
 
 def respond(ctx: WebContext, prepared: Prepared) -> Response:

@@ -31,7 +31,7 @@ from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import MediaType, accepted, choose, single
 from vesalius.web.render_parameters import RenderParameters, parameters_of, render_parameters
 from vesalius.web.resources import INSTANCE, LEVELS, Target, frame_numbers, select, target_of
-from vesalius.web.streaming import Streamed, gathered
+from vesalius.web.streaming import Streamed
 
 MP4 = "video/mp4"
 STILL = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.GIF, ImageFormat.JPEG_2000)
@@ -177,9 +177,7 @@ class Renderer:
                 yield from (frame.head(content_type(kind.value)), picture, b"\r\n")
             yield frame.end
 
-        return Streamed(
-            self.ctx, gathered(pieces()), frame.content_type, status=206 if missing else 200, headers=headers
-        )
+        return Streamed(self.ctx, pieces(), frame.content_type, status=206 if missing else 200, headers=headers)
 
     def _first(
         self, views: list[View], wanted: RenderParameters, kind: ImageFormat, fit: Fit | None = None
@@ -201,7 +199,7 @@ class Renderer:
             columns, rows = png_size(self.picture(views[0], wanted, ImageFormat.PNG))
             columns, rows = columns + columns % 2, rows + rows % 2
             chunks = encoded_mp4(self._all(views, wanted, ImageFormat.RGB), columns, rows, rate)
-            return Streamed(self.ctx, gathered(chunks, 64 << 10), MP4)
+            return Streamed(self.ctx, chunks, MP4)
         first, _, rest = self._first(views, wanted, ImageFormat.GIF)
         columns, rows = (int.from_bytes(first[at : at + 2], "little") for at in (6, 8))
         followers = self._all(rest, wanted, ImageFormat.GIF, replace(wanted.fit or Fit(), width=columns, height=rows))
@@ -210,7 +208,7 @@ class Renderer:
             yield first
             yield from followers
 
-        return Streamed(self.ctx, gathered(joined_gif(pictures(), rate)), ImageFormat.GIF.value)
+        return Streamed(self.ctx, joined_gif(pictures(), rate), ImageFormat.GIF.value)
 
     def _all(
         self, views: list[View], wanted: RenderParameters, kind: ImageFormat, fit: Fit | None = None

@@ -1,7 +1,7 @@
 """Answers that are longer than memory should be: made in the pool of threads, sent as fast as the client takes them.
 
 Theory. A blocking iterator makes the chunks. While one is being sent, the next is made: reading and hashing overlap
-with the network, and never more than two chunks of a request are in memory, however slow the reader. `send` of the
+with the network, and never more than two turns of a request are in memory, however slow the reader. `send` of the
 server waits while the client does not read, so back-pressure reaches the disk. A client that goes away is noticed
 at once, in whatever state: the iterator is closed in the pool and its files and worker processes are free again
 (bad-input row H28). What goes wrong when the answer has begun cannot change its status: the connection is broken
@@ -11,7 +11,7 @@ off, so that the client knows that it has not got everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 from starlette.responses import Response
@@ -22,7 +22,8 @@ from vesalius.web.context import WebContext
 
 log = structlog.get_logger()
 
-CHUNK = 512 << 10  # bytes that small pieces are gathered to
+CHUNK = 512 << 10  # bytes that are made in one turn; a piece that is larger is not cut
+SMALL = 64 << 10  # bytes; smaller pieces are joined
 
 
 class BrokenOff(Exception):
@@ -57,7 +58,7 @@ class Streamed(Response):
         """Send it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
-        ahead: asyncio.Task[bytes | None] | None = None
+        ahead: asyncio.Task[list[bytes]] | None = None
         try:
             if scope["method"] != "HEAD":
                 ahead = asyncio.ensure_future(self._next())
@@ -65,19 +66,20 @@ class Streamed(Response):
                     await asyncio.wait((ahead, gone), return_when=asyncio.FIRST_COMPLETED)
                     if gone.done():
                         return
-                    chunk = ahead.result()
-                    if chunk is None:
+                    pieces = ahead.result()
+                    if not pieces:
                         break
                     ahead = asyncio.ensure_future(self._next())
-                    sending = asyncio.ensure_future(
-                        _sent(send, {"type": "http.response.body", "body": chunk, "more_body": True})
-                    )
-                    del chunk
-                    await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
-                    if not sending.done():
-                        sending.cancel()
-                        return
-                    sending.result()
+                    pieces.reverse()
+                    while pieces:
+                        message = {"type": "http.response.body", "body": pieces.pop(), "more_body": True}
+                        sending = asyncio.ensure_future(_sent(send, message))
+                        del message
+                        await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+                        if not sending.done():
+                            sending.cancel()
+                            return
+                        sending.result()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except VesaliusError as error:
             log.error("answer-broken-off", error=error.message, kind=type(error).__name__)
@@ -86,11 +88,32 @@ class Streamed(Response):
             gone.cancel()
             if ahead is not None:
                 await asyncio.wait((ahead,))
-                ahead.exception() if not ahead.cancelled() else None
+                if not ahead.cancelled():
+                    ahead.exception()
             await self._close()
 
-    async def _next(self) -> bytes | None:
-        return await self._ctx.call(next, self._chunks, None)
+    async def _next(self) -> list[bytes]:
+        return await self._ctx.call(self._take)
+
+    def _take(self) -> list[bytes]:
+        """Pieces of about `CHUNK` bytes together, small ones joined; none at the end. Blocks."""
+        taken: list[bytes] = []
+        small: list[bytes] = []
+        count = 0
+        for piece in self._chunks:
+            count += len(piece)
+            if len(piece) < SMALL:
+                small.append(piece)
+            else:
+                if small:
+                    taken.append(b"".join(small))
+                    small = []
+                taken.append(piece)
+            if count >= CHUNK:
+                break
+        if small:
+            taken.append(b"".join(small))
+        return taken
 
     async def _close(self) -> None:
         close = getattr(self._chunks, "close", None)
@@ -98,8 +121,8 @@ class Streamed(Response):
             await asyncio.get_running_loop().run_in_executor(self._ctx.pool, close)
 
 
-async def _sent(send: Send, message: Mapping[str, object]) -> None:
-    await send(dict(message))
+async def _sent(send: Send, message: dict[str, object]) -> None:
+    await send(message)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -107,17 +130,3 @@ async def _disconnected(receive: Receive) -> None:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
-
-
-def gathered(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
-    """Small pieces joined to chunks of about `size` bytes; large ones are not cut."""
-    held: list[bytes] = []
-    count = 0
-    for piece in pieces:
-        held.append(piece)
-        count += len(piece)
-        if count >= size:
-            yield held[0] if len(held) == 1 else b"".join(held)
-            held, count = [], 0
-    if held:
-        yield b"".join(held)

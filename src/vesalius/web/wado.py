@@ -30,7 +30,7 @@ from vesalius.web.context import WebContext
 from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import DICOM, accepted
 from vesalius.web.resources import LEVELS, Target, select, target_of
-from vesalius.web.streaming import Streamed, gathered
+from vesalius.web.streaming import Streamed
 from vesalius.web.transfer import Container, Form, form_of
 from vesalius.web.zip_out import zipped
 
@@ -96,12 +96,12 @@ class Wado:
             )
         if form.container is Container.ZIP:
             headers["Content-Disposition"] = 'attachment; filename="study.zip"'
-            return Streamed(self.ctx, gathered(prepared.zipped()), "application/zip", status=status, headers=headers)
+            return Streamed(self.ctx, prepared.zipped(), "application/zip", status=status, headers=headers)
         if form.container is Container.SINGLE:
             syntax = prepared.plans[0].syntax
             return Streamed(
                 self.ctx,
-                gathered(prepared.files()),
+                prepared.files(),
                 f"{DICOM}; transfer-syntax={syntax}",
                 status=status,
                 headers=headers,
@@ -110,7 +110,7 @@ class Wado:
         frame = Multipart(DICOM)
         return Streamed(
             self.ctx,
-            gathered(prepared.parts(frame)),
+            prepared.parts(frame),
             frame.content_type,
             status=status,
             headers=headers,
@@ -188,16 +188,11 @@ class Prepared:
 
     def files(self) -> Iterator[bytes]:
         """The files, one after the other."""
-        for plan, payload, first in self._opened():
-            yield plan.prefix
-            yield first
-            yield from payload.chunks
+        return (piece for _, pieces in self._opened() for piece in pieces)
 
     def parts(self, frame: Multipart) -> Iterator[bytes]:
         """The files as parts."""
-        return frame.pieces(
-            (_fields(plan), chain((plan.prefix, first), payload.chunks)) for plan, payload, first in self._opened()
-        )
+        return frame.pieces((_fields(plan), pieces) for plan, pieces in self._opened())
 
     def zipped(self) -> Iterator[bytes]:
         """The files in a ZIP archive."""
@@ -210,12 +205,16 @@ class Prepared:
 
         return zipped((plan.instance for plan in self.plans), payload, self.missing)
 
-    def _opened(self) -> Iterator[tuple[_Planned, Payload, bytes]]:
+    def _opened(self) -> Iterator[tuple[_Planned, Iterator[bytes]]]:
+        """Every instance and the pieces of its file; what has been sent is not held."""
         for plan in self.plans:
             if self._read and self._read[0][0] is plan:
-                yield self._read.popleft()
+                _, payload, first = self._read.popleft()
             else:
-                yield (plan, *self._open(plan))
+                payload, first = self._open(plan)
+            pieces = chain((plan.prefix, first), payload.chunks)
+            del payload, first
+            yield plan, pieces
 
     def _open(self, plan: _Planned) -> tuple[Payload, bytes]:
         """An instance ready to be sent: its first chunk has been read, so its digest has been compared."""
