@@ -74,8 +74,9 @@ def fill(
     by_files: bool = False,
     size: int = 300_000,
     log: Path | None = None,
+    restart: bool = True,
 ) -> Filling:
-    """Store until it is refused, look around, make room, and go on. Raises `AssertionError`."""
+    """Store until it is refused, look around, make room, and go on; then `restart`. Raises `AssertionError`."""
     report = Filling()
     ledger = Ledger(folder / "ledger")
     server = start_server(
@@ -122,6 +123,8 @@ def fill(
         assert server.stop() == 0
         _nothing_died(server)
 
+        if not restart:
+            return report
         # And after a restart it is the same archive.
         server = start_server(
             data or folder / "data",

@@ -13,6 +13,6 @@ pytestmark = pytest.mark.root
 
 def test_a_full_store_refuses_and_stores_again_without_a_restart(tmp_path: Path) -> None:
     with small_volume(tmp_path, "volume", 64 << 20) as volume:
-        report = fill(tmp_path, packs=volume / "packs", volume=volume, associations=4, size=600_000)
+        report = fill(tmp_path, packs=volume / "packs", volume=volume, associations=4, size=600_000, restart=False)
     assert report.refused
     assert report.free_at_refusal > 1 << 20  # a watermark, not the last byte
