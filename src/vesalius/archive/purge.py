@@ -52,7 +52,7 @@ def purge(
     """One round. `window` in seconds, `compact_dead` a share of a pack. Raises `IndexUnavailable`."""
     report = PurgeReport()
     _sweep(blobs, index, linger, report)
-    _destroy(blobs, index, moment(clock.utc(), -window - (GRACE if window else 0.0)), report)
+    _destroy(blobs, index, moment(clock.utc(), -window - min(GRACE, window)), report)
     _compact(blobs, index, compact_dead, report)
     if report.purged or report.compacted or report.removed:
         log.info(
