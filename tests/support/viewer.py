@@ -20,13 +20,13 @@ _CONFIRMED = """localStorage.setItem('investigationalUseDialog', JSON.stringify(
 # Every viewport that has drawn its image: its kind, the image's number, size, and who it is of.
 _VIEWPORTS = """() => {
   const engines = window.cornerstone?.getRenderingEngines?.() ?? [];
-  return engines.flatMap(engine => engine.getViewports()).map(viewport => ({
+  const shown = engines.flatMap(engine => engine.getViewports()).filter(viewport => viewport.getActors?.().length);
+  return shown.map(viewport => ({
     id: viewport.id,
     type: viewport.type,
     rendered: viewport.viewportStatus === 'rendered',
-    index: viewport.getCurrentImageIdIndex?.() ?? null,
-    images: (viewport.getImageIds?.() ?? []).length,
-    actors: (viewport.getActors?.() ?? []).length,
+    index: viewport.type === 'stack' ? viewport.getCurrentImageIdIndex() : null,
+    images: viewport.type === 'stack' ? viewport.getImageIds().length : null,
   }));
 }"""
 
@@ -74,8 +74,9 @@ class Viewer:
             self.page.wait_for_timeout(100)
 
     def viewports(self) -> list[dict[str, Any]]:
+        """The viewports that hold an image."""
         found: list[dict[str, Any]] = self.page.evaluate(_VIEWPORTS)
-        return [one for one in found if one["actors"]]
+        return found
 
     def values(self, points: list[tuple[int, int]], viewport: str | None = None) -> dict[str, Any]:
         """Values at (row, column) of the image that a stack viewport shows, as the probe tool would say them."""
