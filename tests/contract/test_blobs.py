@@ -343,3 +343,18 @@ def test_a_retired_pack_is_read_but_not_listed_and_removed_everywhere(store: Blo
     assert store.packs() == [] and not store.retired()
     assert list(store.scan(info.name)) == []
     assert not store.check(kept.member) and not store.check(kept.member, "second")
+
+
+def test_what_is_read_at_once_is_what_is_read_and_nothing_else(store: BlobStore) -> None:
+    kept = put(store, noise(70_000))
+    assert store.read(kept.member, 0, 10) == kept.data[:10]
+    for offset, length in ((0, 1), (5, 60_000), (69_999, 1)):
+        assert store.read_at_once(kept.member, offset, length) in (kept.data[offset : offset + length], None)
+
+
+def test_a_damaged_member_is_never_read_at_once(store: BlobStore) -> None:
+    kept = put(store, noise(70_000))
+    store.sync([kept.member])
+    damage(store, kept.member)
+    assert not store.check(kept.member)
+    assert store.read_at_once(kept.member, 0, 100) is None  # the whole is known as bad

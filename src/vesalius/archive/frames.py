@@ -21,7 +21,7 @@ from functools import partial
 from vesalius.model.datasets import inflate
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.encodings import ITEM
-from vesalius.model.entities import PixelLayout, StoredInstance
+from vesalius.model.entities import Member, PixelLayout, StoredInstance
 from vesalius.model.errors import CannotTranscode, DamagedInstance, NoSuchInstance
 from vesalius.model.native_frames import (
     DOUBLE_PIXELS,
@@ -47,6 +47,9 @@ KNOWN = 4096  # instances whose frames are known
 _ITEM_HEAD = struct.Struct("<HHI")
 # Only the description of the pixels is wanted: long values and sequences are passed over.
 _LIMITS = HeaderLimits(value_bytes=1024, sequence_bytes=0)
+
+
+ReadAtOnce = Callable[[Member, int, int], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,19 @@ class FrameSet:
             data = little_endian(self._read(self.pixels.offset + first - lead, whole), self.word)[lead : lead + size]
         return from_bit(data, skip, native.bits) if skip or native.bits % 8 else data
 
+    def stored_at_once(self, index: int, read: ReadAtOnce) -> bytes | None:
+        """The same where it is in memory already and needs no work at all; None otherwise. Raises `DamagedInstance`."""
+        native = self.native_frames
+        if not 0 <= index < self.count:
+            return None
+        if native is None:
+            data = read(self.instance.member, *self.pixels.frames[index])
+            return _without_items(data) if data is not None else None
+        first, size, skip = native.place(index)
+        if skip or native.bits % 8 or self.word != 1:
+            return None
+        return read(self.instance.member, self.pixels.offset + first, size)
+
     def native(self, index: int) -> bytes:
         """The frame as native cells in little endian order, decoded where need be. Raises `CannotTranscode` also."""
         return self.stored(index) if not self.encapsulated else self.encoded(index, EXPLICIT_LE)
@@ -184,6 +200,14 @@ class Frames:
                 while len(self._known) > KNOWN:
                     self._known.popitem(last=False)
         return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
+
+    def opened(self, instance: StoredInstance) -> FrameSet | None:
+        """The frames of an instance that has been opened not long ago, without reading anything; None otherwise."""
+        known, pixels = self._known.get(instance.member.sha256), instance.pixels
+        if known is None or pixels is None or lookup(instance.transfer_syntax).deflated:
+            return None
+        read = partial(self._blobs.read, instance.member)
+        return FrameSet(instance, pixels, instance.transfer_syntax, known, read, self._transcoder)
 
     def state(self, instance: StoredInstance) -> PresentationSource:
         """A presentation state to be applied to pictures. Raises `CannotTranscode` for one too large."""

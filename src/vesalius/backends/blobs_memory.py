@@ -164,6 +164,11 @@ class MemoryStore:
         """See `BlobStore.read`; checks the whole each time."""
         return self.read_verified(member)[offset : offset + length]
 
+    def read_at_once(self, member: Member, offset: int, length: int) -> bytes | None:
+        """See `BlobStore.read_at_once`."""
+        data = self._bytes(member, None) if self.check(member, None) else None
+        return data[offset : offset + length] if data is not None else None
+
     def read_verified(self, member: Member) -> bytes:
         """See `BlobStore.read_verified`."""
         for place in (None, *self._places):

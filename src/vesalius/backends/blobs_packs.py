@@ -135,6 +135,10 @@ class PackStore:
         """A part of the data set; fewer bytes only at its end. Raises `DamagedInstance`."""
         return self._reader.read(member, offset, length)
 
+    def read_at_once(self, member: Member, offset: int, length: int) -> bytes | None:
+        """A part of the data set out of the page cache of this machine; None where it may not be there."""
+        return self._reader.read_at_once(member, offset, length)
+
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, its digest compared. Raises `DamagedInstance`."""
         return self._reader.read_verified(member)

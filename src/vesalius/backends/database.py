@@ -87,6 +87,11 @@ class Database(Protocol):
         """Run `fn` in a write transaction through the bare driver. Raises `IndexUnavailable`."""
         ...
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `lookup` reads a file of this machine, without a server between."""
+        ...
+
     def lookup(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn`, which only reads, through the bare driver. Raises `IndexUnavailable`."""
         ...

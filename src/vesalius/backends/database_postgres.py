@@ -122,6 +122,11 @@ class PostgresDatabase:
 
         return self._run(work, progress)
 
+    @property
+    def at_once(self) -> bool:
+        """See `Database.at_once`."""
+        return False
+
     def lookup(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn`, which only reads, through the bare driver; each statement sees its own snapshot."""
 

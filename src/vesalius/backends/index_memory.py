@@ -68,6 +68,11 @@ class MemoryIndex:
         self._deletions: dict[str, Deletion] = {}
         self._deleted: dict[str, list[Removed]] = {}
 
+    @property
+    def at_once(self) -> bool:
+        """See `Index.at_once`."""
+        return True
+
     def known(self, sop_instances: Sequence[str]) -> dict[str, tuple[str, str]]:
         """See `Index.known`."""
         with self._lock:

@@ -91,6 +91,11 @@ class SqlIndex:
         self._database = database
         self._remembered: dict[SeriesKey, Merged] = {}
 
+    @property
+    def at_once(self) -> bool:
+        """See `Index.at_once`."""
+        return self._database.at_once
+
     # -- instances
 
     def known(self, sop_instances: Sequence[str]) -> dict[str, tuple[str, str]]:

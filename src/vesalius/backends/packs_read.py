@@ -26,6 +26,8 @@ from vesalius.model.errors import DamagedInstance
 log = structlog.get_logger()
 
 PRIMARY = ""
+# Read what is in memory or fail at once (Linux 4.14); not every file system can.
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
 
 class ReadFile:
@@ -79,6 +81,23 @@ class PackReader:
             if self.check(member, place, fresh=False):
                 return self._pread(self._file(place, member.pack), member.dataset_offset + offset, length)
         raise self._damaged(member)
+
+    def read_at_once(self, member: Member, offset: int, length: int) -> bytes | None:
+        """A part of the data set if its first and last byte are in the page cache; None otherwise. Never raises."""
+        start, end = member.dataset_offset + offset, member.dataset_offset + offset + length
+        file = self._files.get((PRIMARY, member.pack))
+        if file is None or length <= 0 or offset + length > member.dataset_length or not _NOWAIT:
+            return None
+        if (PRIMARY, member.pack, member.header_offset) in self._bad:
+            return None
+        probe = [bytearray(1)]
+        try:
+            if os.preadv(file.fd, probe, end - 1, _NOWAIT) != 1 or os.preadv(file.fd, probe, start, _NOWAIT) != 1:
+                return None
+            data = os.pread(file.fd, length, start)
+        except OSError:
+            return None
+        return data if len(data) == length else None
 
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, from the first place where it has its digest. Raises `DamagedInstance`."""

@@ -95,6 +95,10 @@ class BlobStore(Protocol):
         """Bytes of the data set, one positioned read. Falls back to a copy; raises `DamagedInstance`."""
         ...
 
+    def read_at_once(self, member: Member, offset: int, length: int) -> bytes | None:
+        """The same where it needs no disk, in microseconds, so that an event loop may do it; None where it might."""
+        ...
+
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, its digest compared; from a copy if need be. Raises `DamagedInstance`."""
         ...

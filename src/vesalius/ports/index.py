@@ -24,6 +24,11 @@ from vesalius.ports.index_deletions import DeletionIndex
 class Index(DeletionIndex, Protocol):
     """Rows of patients, studies, series, instances, packs, copies, peers, notes and the outbox."""
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a look-up of a few rows takes microseconds and waits for no other machine."""
+        ...
+
     def known(self, sop_instances: Sequence[str]) -> dict[str, tuple[str, str]]:
         """SOP Instance UID -> (sha256, Study Instance UID) of the current instance, for those that are known."""
         ...

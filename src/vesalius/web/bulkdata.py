@@ -216,7 +216,7 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def routes(ctx: WebContext) -> list[Route]:
     """Values by their place, and pixel data at every level."""
-    bulk = Bulk(ctx, Frames(ctx.blobs, ctx.transcoder))
+    bulk = Bulk(ctx, ctx.frames)
 
     async def value(request: Request) -> Response:
         target = target_of(request)

@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from vesalius.archive.frames import Frames
 from vesalius.archive.ingest import Ingest
 from vesalius.archive.retrieve import Retrieve
 from vesalius.archive.search import Search
@@ -29,6 +30,7 @@ from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
 from vesalius.ports.pixels import Transcoder
+from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
 from vesalius.web.site import Site
@@ -85,8 +87,13 @@ class WebContext:
     peers: Callable[[], dict[str, Peer]]  # blocks
     pool: ThreadPoolExecutor
     view: WebSettings = field(default_factory=WebSettings)
+    caller: Caller | None = None  # None: peers are not called from here
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
+    frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     _waiting: _Waiting = field(default_factory=_Waiting)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that blocks in the pool. Raises what it raises, and `Problem` (503) when too much waits."""

@@ -245,7 +245,7 @@ def _offers(*, several: bool) -> list[str]:
 
 def routes(ctx: WebContext) -> list[Route]:
     """`/rendered` at every level."""
-    renderer = Renderer(ctx, Frames(ctx.blobs, ctx.transcoder))
+    renderer = Renderer(ctx, ctx.frames)
 
     async def whole(request: Request) -> Response:
         return await renderer.respond(request, target_of(request), None)

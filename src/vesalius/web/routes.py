@@ -11,7 +11,8 @@ errors are told in one form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from types import ModuleType
 
 import msgspec
@@ -41,8 +42,9 @@ from vesalius.web import (
     workstation,
 )
 from vesalius.web.context import WebContext
+from vesalius.web.direct_frames import DirectFrames
 from vesalius.web.door import Door
-from vesalius.web.page import STYLE, page
+from vesalius.web.pages import Pages, sends
 from vesalius.web.site import Facts, Place, Site
 
 __all__ = ["Facts", "Place", "Site", "create_app"]
@@ -61,7 +63,7 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     delete,
     capabilities,
 )
-API: tuple[ModuleType, ...] = (uploads, changes, deletions, openapi)
+API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, openapi)
 ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
 
 
@@ -80,23 +82,15 @@ def _ready(site: Site) -> Callable[[Request], Response]:
 
 
 def _service(site: Site) -> list[BaseRoute]:
-    """What watches over the service, and the page that says what runs here."""
+    """What watches over the service."""
 
     def metrics(_request: Request) -> Response:
         return Response(site.metrics(), media_type="text/plain; version=0.0.4")
-
-    def home(_request: Request) -> Response:
-        return Response(page(site.facts()), media_type="text/html")
-
-    async def style(_request: Request) -> Response:
-        return Response(STYLE, media_type="text/css")
 
     return [
         Route("/health", _health, methods=["GET"]),
         Route("/ready", _ready(site), methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
-        Route("/", home, methods=["GET"]),
-        Route("/page.css", style, methods=["GET"]),
     ]
 
 
@@ -107,14 +101,23 @@ def _of(modules: Iterable[ModuleType], ctx: WebContext) -> list[BaseRoute]:
 def create_app(ctx: WebContext) -> Starlette:
     """The ASGI application."""
     view = ctx.view
+    pages = Pages(ctx)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        pages.start()
+        yield
+
     routes: list[BaseRoute] = [
         *_of(ROOT, ctx),
         *_service(ctx.site),
+        *pages.routes(),
         Mount(view.dicom_web, app=Router(_of(DICOM_WEB, ctx), redirect_slashes=False)),
         Mount(view.api, app=Router(_of(API, ctx), redirect_slashes=False)),
     ]
     app = Starlette(
         routes=routes,
+        lifespan=lifespan,
         exception_handlers={
             errors.Problem: errors.on_problem,
             VesaliusError: errors.on_archive_error,
@@ -124,5 +127,6 @@ def create_app(ctx: WebContext) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    app.add_middleware(DirectFrames, ctx=ctx)
     app.add_middleware(Door, routes=routes, hosts=view.hosts, public_url=view.public_url)
     return app

@@ -125,7 +125,7 @@ def candidates(instances: Sequence[StoredInstance]) -> list[StoredInstance]:
 def routes(ctx: WebContext) -> list[Route]:
     """`/thumbnail` at every level."""
     folder = ctx.view.cache / "thumbnails" if ctx.view.cache is not None else None
-    thumbnails = Thumbnails(ctx, Frames(ctx.blobs, ctx.transcoder), MemoryCache(MEMORY), DiskCache(folder, DISK))
+    thumbnails = Thumbnails(ctx, ctx.frames, MemoryCache(MEMORY), DiskCache(folder, DISK))
 
     async def whole(request: Request) -> Response:
         return await thumbnails.respond(request, target_of(request), None)

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vesalius.archive.frames import Frames
 from vesalius.model.entities import StoredInstance
 from vesalius.model.errors import CannotTranscode
 from vesalius.model.identifiers import is_tolerable_uid
@@ -173,5 +172,5 @@ def _uid(parameters: Parameters, name: str) -> str:
 
 def routes(ctx: WebContext) -> list[Route]:
     """`/wado`."""
-    uri = WadoUri(ctx, Wado(ctx), Renderer(ctx, Frames(ctx.blobs, ctx.transcoder)))
+    uri = WadoUri(ctx, Wado(ctx), Renderer(ctx, ctx.frames))
     return [Route("/wado", uri.respond, methods=["GET"])]
