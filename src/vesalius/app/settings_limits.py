@@ -21,7 +21,7 @@ class LimitSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections: Annotated[
         int,
         setting(
-            "Connections to one worker process besides its associations (not asked yet, or refused); one more is closed.",
+            "Connections to a worker process besides its associations (not asked yet, or refused); one more is closed.",
             why="256: a burst of callers waits its turn, a port scan does not eat the descriptors.",
             ge=1,
         ),

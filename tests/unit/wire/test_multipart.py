@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,10 +45,9 @@ def parse(data: bytes, cuts: Sequence[int] = (), limits: MultipartLimits | None 
     parser = MultipartParser(BOUNDARY, limits)
     events: list[Event] = []
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         # A piece's views are only good until the next one: as a reader, use them at once.
-        for event in parser.feed(data[start:end]):
-            events.append(PartData(bytes(event.data)) if isinstance(event, PartData) else event)
+        events += [PartData(bytes(e.data)) if isinstance(e, PartData) else e for e in parser.feed(data[start:end])]
     parser.finish()
     return gather(events)
 
