@@ -267,6 +267,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
     from concurrent.futures import ThreadPoolExecutor
 
     from vesalius import __version__
+    from vesalius.app.caller import ArchiveCaller
     from vesalius.web.context import WebContext, WebSettings
 
     settings = archive.settings
@@ -282,6 +283,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
         clock=archive.clock,
         peers=archive.peers,
         pool=ThreadPoolExecutor(web.threads, "web"),
+        caller=ArchiveCaller(archive),
         view=WebSettings(
             ae_title=settings.server.ae_title,
             version=__version__,

@@ -19,6 +19,7 @@ from vesalius.web import changes, deletions
 from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
+from vesalius.web.pages import sends
 
 _HEALTH: Schema = {
     "type": "object",
@@ -134,7 +135,14 @@ def _response(status: int, schema: Schema | None, one: Operation) -> dict[str, A
 def operations(ctx: WebContext) -> tuple[Operation, ...]:
     """Everything that is described."""
     spool = ctx.view.uploads
-    return (*SERVICE, *changes.OPERATIONS, *deletions.OPERATIONS, *(uploads(spool.size) if spool is not None else ()))
+    return (
+        *SERVICE,
+        *changes.OPERATIONS,
+        *deletions.OPERATIONS,
+        sends.LISTED,
+        *(sends.OPERATIONS if ctx.caller is not None else ()),
+        *(uploads(spool.size) if spool is not None else ()),
+    )
 
 
 def routes(ctx: WebContext) -> list[Route]:

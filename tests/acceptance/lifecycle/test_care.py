@@ -18,7 +18,7 @@ def test_an_index_older_than_the_attribute_table_is_told_everywhere_and_healed_b
     with running_server(tmp_path) as server:
         assert '"event":"index-outdated"' in server.log_text().replace(": ", ":")
         assert server.get("/ready")[0] == 200  # it stores and finds as before
-        assert "vesalius reindex" in server.get("/")[1]
+        assert "vesalius reindex" in server.get("/system")[1]
         assert "vesalius_index_outdated 1.0" in server.get("/metrics")[1]
     assert listing("stats", data=data)[0]["index_outdated"] is True
     vesalius("reindex", data=data)
@@ -37,7 +37,7 @@ def test_a_suspect_pack_and_damaged_copies_are_told(tmp_path: Path) -> None:
     (row,) = listing("stats", data=data)
     assert (row["suspect_packs"], row["damaged_copies"]) == (1, 1)
     with running_server(tmp_path) as server:
-        page = server.get("/")[1]
+        page = server.get("/system")[1]
         assert "1 packs are written to no more" in page
         assert "1 damaged copies" in page
         metrics = server.get("/metrics")[1]

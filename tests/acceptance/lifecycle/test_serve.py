@@ -68,7 +68,7 @@ def test_it_is_ready_within_two_seconds_on_an_empty_archive(server: Server) -> N
 def test_health_ready_metrics_and_the_page_answer(server: Server) -> None:
     assert server.get("/health") == (200, '{"status":"alive"}')
     assert server.get("/ready") == (200, '{"status":"ready","problems":[]}')
-    status, page = server.get("/")
+    status, page = server.get("/system")
     assert status == 200 and f"{AET}@127.0.0.1:{server.dimse_port}" in page
     status, metrics = server.get("/metrics")
     assert status == 200 and "vesalius_ready 1.0" in metrics

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.web import Web, web
 
-from vesalius.web.page import human_bytes, human_duration
+from vesalius.web.pages.words import human_bytes, human_duration
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def test_the_page_shows_the_facts_and_escapes_them(served: Web) -> None:
     site = served.site
     site.name = "<script>alert(1)</script>"
     site.found = ["volume: <b>full</b>"]
-    status, _, body = ask(served, "/")
-    assert status == 200 and "4,000" in body and "4.8 MiB" in body and "not ready" in body
-    assert "<script" not in body and "<b>" not in body and "&lt;script&gt;" in body
+    status, _, body = ask(served, "/system")
+    assert status == 200 and "4,000" in body and "4.8 MiB" in body and "Not ready" in body
+    assert "<script>" not in body and "<b>" not in body and "&lt;script&gt;" in body
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/page.css", "/nowhere"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/nowhere"])
 def test_every_answer_forbids_scripts_other_origins_and_caches(served: Web, path: str) -> None:
     _, headers, body = ask(served, path)
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -69,7 +69,7 @@ def test_every_answer_forbids_scripts_other_origins_and_caches(served: Web, path
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH"])
 def test_nothing_can_be_changed_here(served: Web, method: str) -> None:
-    assert ask(served, "/", method)[0] == 405
+    assert ask(served, "/system", method)[0] == 405
 
 
 def test_unknown_addresses_are_not_found(served: Web) -> None:

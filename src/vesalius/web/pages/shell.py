@@ -1,0 +1,149 @@
+"""What every page has: the frame around it, its policy, its style and scripts, and how an error looks.
+
+Theory. A page is made here, whole, and works without a script; the scripts then replace parts of it (`/parts/...`,
+the same templates) and follow what arrives. Nothing is inline, so the policy allows scripts and styles of this origin
+alone: a name that holds markup is text, and were it not, it would still do nothing (T15). Jinja escapes everything.
+
+Own files lie under an address with their digest and are kept by the browser for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from vesalius.model.errors import VesaliusError
+from vesalius.web.answers import answer
+from vesalius.web.context import WebContext
+from vesalius.web.errors import Problem, status_of
+from vesalius.web.pages import words
+from vesalius.web.pages.messages import Messages, language_of
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_KEEP = "public, max-age=31536000, immutable"
+_STATIC = files("vesalius.web.pages") / "static"
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_OWN: dict[str, bytes] = {
+    each.name: each.read_bytes() for each in _STATIC.iterdir() if each.name.rpartition(".")[2] in _TYPES
+}
+HTMX = "htmx.min.js"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("vesalius.web.pages", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["bytes"] = words.human_bytes
+    made.filters["time"] = words.human_time
+    made.filters["person"] = words.person
+    made.filters["path"] = lambda text: quote(str(text), safe="")
+    made.globals["age"] = words.age
+    made.globals["duration"] = words.human_duration
+    return made
+
+
+_ENVIRONMENT = _environment()
+
+
+class Shell:
+    """Renders pages of one service."""
+
+    def __init__(self, ctx: WebContext) -> None:
+        self.ctx = ctx
+        self._files = dict(_OWN)
+        htmx = _htmx(ctx.view.assets)
+        if htmx is not None:
+            self._files[HTMX] = htmx
+        digest = hashlib.blake2b(digest_size=8)
+        for name in sorted(self._files):
+            digest.update(name.encode() + b"\0" + self._files[name])
+        self.build = digest.hexdigest()
+
+    def prefix(self, request: Request) -> str:
+        """The path that everything of this service lies below as the browser sees it: "" or "/dicom"."""
+        return urlsplit(self.ctx.base_url(request)).path.rstrip("/")
+
+    def messages(self, request: Request) -> Messages:
+        """The texts in the language of the reader."""
+        return Messages(language_of(request.headers.get("accept-language", "")))
+
+    def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page or a part of one."""
+        t = self.messages(request)
+        root = self.prefix(request)
+        body = _ENVIRONMENT.get_template(template).render(
+            t=t,
+            root=root,
+            dicom_web=root + self.ctx.view.dicom_web,
+            api=root + self.ctx.view.api,
+            assets=f"{root}/assets/{self.build}",
+            htmx=HTMX in self._files,
+            version=self.ctx.view.version,
+            ae_title=self.ctx.view.ae_title,
+            date=lambda text: words.human_date(text, t.language),
+            link=_link,
+            **values,
+        )
+        headers = {"Content-Security-Policy": POLICY, "Vary": "Accept-Encoding, Accept-Language"}
+        return answer(request, body.encode(), "text/html; charset=utf-8", status=status, headers=headers)
+
+    async def asset(self, request: Request) -> Response:
+        """A file of our own. One of another build is not there: an old page is to be loaded again."""
+        name = request.path_params["name"]
+        body = self._files.get(name) if request.path_params["build"] == self.build else None
+        if body is None:
+            raise Problem(404, "there is no such file")
+        kind = _TYPES[name.rpartition(".")[2]]
+        return answer(request, body, kind, headers={"Cache-Control": _KEEP})
+
+    def page(self, handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """A handler whose errors are told as a page, in words, with what to do next."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await handler(request)  # type: ignore[no-any-return]
+            except Problem as error:
+                status, detail, hint = error.status, error.detail, error.hint
+            except VesaliusError as error:
+                status, detail, hint = status_of(error), error.message, error.hint
+            part = "/parts/" in request.url.path
+            name = "error-part.html" if part else "error.html"
+            return self.render(request, name, status=status, room="", detail=detail, hint=hint)
+
+        return guarded
+
+
+def _link(path: str, **query: object) -> str:
+    """An address with a query of what is not empty."""
+    text = urlencode({name: str(value) for name, value in query.items() if value not in ("", None)})
+    return f"{path}?{text}" if text else path
+
+
+def _htmx(assets: Path | None) -> bytes | None:
+    if assets is None:
+        return None
+    try:
+        return (assets / "htmx" / HTMX).read_bytes()
+    except OSError:
+        return None
+
+
+def asset_routes(shell: Shell) -> list[BaseRoute]:
+    """Style and scripts."""
+    return [Route("/assets/{build}/{name}", shell.asset, methods=["GET"])]
