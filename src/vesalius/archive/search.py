@@ -17,6 +17,7 @@ QUERY_RETRIEVE_LEVEL = 0x00080052
 RETRIEVE_AE_TITLE = 0x00080054
 INSTANCE_AVAILABILITY = 0x00080056
 SPECIFIC_CHARACTER_SET = 0x00080005
+TIMEZONE_OFFSET = 0x00080201
 
 PATIENT_ID = 0x00100020
 STUDY_INSTANCE_UID = 0x0020000D
@@ -60,6 +61,8 @@ class Search:
                 answer: Values = {tag: value for tag, value in match.values.items() if tag in keep}
                 for tag in keep:
                     answer.setdefault(tag, ())
+                if not answer.get(TIMEZONE_OFFSET, True):
+                    del answer[TIMEZONE_OFFSET]  # never of zero length: the times are then nobody's (C.4.1.1.3.2)
                 answer[QUERY_RETRIEVE_LEVEL] = level
                 answer[RETRIEVE_AE_TITLE] = retrieve_aet
                 answer[INSTANCE_AVAILABILITY] = online

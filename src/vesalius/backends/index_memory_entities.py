@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge
+from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge, Role
 from vesalius.model.attributes_extract import items_from_json
 from vesalius.model.coercion import decimal_text
 from vesalius.model.entities import Arrival, Level, Removed, Scalar, StoredInstance, Values
+from vesalius.model.matching import answered_items
 from vesalius.model.query import Query
 
 Columns = dict[str, Scalar]
@@ -62,7 +63,8 @@ def fill(entity: Entity, columns: Columns) -> None:
     """Values that were empty until now (`Merge.FILL`), each with its companions."""
     for row in ATTRIBUTES:
         if row.level is entity.level and row.merge is Merge.FILL and entity.columns.get(row.column) in (None, ""):
-            entity.columns[row.column] = columns.get(row.column)
+            for name in (row.column, row.column + Role.SENT.value):
+                entity.columns[name] = columns.get(name)
 
 
 def values_of(entity: Entity) -> Values:
@@ -72,17 +74,17 @@ def values_of(entity: Entity) -> Values:
     while at is not None:
         for row in ATTRIBUTES:
             if row.level is at.level:
-                values[row.tag] = cell_values(row.tag, at.columns.get(row.column))
+                sent = at.columns.get(row.column + Role.SENT.value)
+                values[row.tag] = cell_values(row.tag, at.columns.get(row.column) if sent is None else sent)
         at = at.above
     return values
 
 
 def answer(tag: int, value: tuple[str, ...] | tuple[Values, ...], query: Query) -> tuple[str, ...] | tuple[Values, ...]:
     """A value as the question wants it answered: items of a sequence with the keys that were asked for."""
-    asked = dict(query.item_returns).get(tag)
-    if asked is None:
+    if BY_TAG[tag].kind is not ColumnKind.SEQUENCE:
         return value
-    return tuple({key: item.get(key, ()) for key in asked} for item in value if not isinstance(item, str))
+    return answered_items(tag, [item for item in value if not isinstance(item, str)], query)
 
 
 def order(kept: Kept) -> tuple[str, str, int, str]:

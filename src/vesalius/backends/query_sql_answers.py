@@ -8,17 +8,18 @@ from typing import Any, TypeAlias
 
 from vesalius.backends import schema
 from vesalius.backends.database import Row
-from vesalius.model.attributes import BY_TAG, DATE_TIME_PAIRS, UNIQUE_KEYS, Attribute, ColumnKind
+from vesalius.model.attributes import BY_TAG, DATE_TIME_PAIRS, UNIQUE_KEYS, Attribute, ColumnKind, Role, columns
 from vesalius.model.attributes_extract import items_from_json
 from vesalius.model.coercion import decimal_text
 from vesalius.model.entities import Level, Values
-from vesalius.model.matching import holds
+from vesalius.model.matching import answered_items, holds
 from vesalius.model.query import DateTimeRange, Match, OneOf, Query
 
 Answer: TypeAlias = "tuple[str, ...] | tuple[Values, ...]"
 Reader: TypeAlias = Callable[[Any], Answer]
 
 _TIMEZONE_OFFSET = 0x00080201
+_SENT = frozenset(column.name for level in Level for column in columns(level) if column.role is Role.SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Plan:
     top: Level  # the highest level of which a column is read
     _readers: tuple[tuple[int, Reader], ...]  # (tag, reader) of each column in order
     _answered: int  # the first so many columns belong to the answer
+    _sent: tuple[tuple[int, int], ...]  # (tag, column) of numbers as they were written, where that is kept
     _query: Query
     _again: frozenset[int]  # tags of conditions that SQL could only narrow down
     _lists: dict[int, frozenset[str]]  # long lists among them, as sets
@@ -43,13 +45,16 @@ class Plan:
             values: Values = {}
             for (tag, read), cell in zip(readers, row, strict=False):
                 values[tag] = () if cell is None or cell == "" else read(cell)
+            for tag, column in self._sent:
+                if row[column] is not None:
+                    values[tag] = (row[column],)
             made.append(Match(values))
         return made
 
     def _holds(self, row: Sequence[Any]) -> bool:
         values: Values = {
             tag: () if cell is None or cell == "" else read(cell)
-            for (tag, read), cell in zip(self._readers, row, strict=True)
+            for (tag, read), cell in zip(self._readers, row, strict=False)
         }
         for tag, condition in self._query.conditions:
             if tag in self._lists:
@@ -65,12 +70,14 @@ def plan_answers(query: Query, again: Sequence[int]) -> Plan:
     answered = [tag for tag in sorted(query.returns | {UNIQUE_KEYS[query.level]}) if BY_TAG[tag].level <= query.level]
     needed = [tag for tag in _needed(query, again) if tag not in answered]
     rows = [BY_TAG[tag] for tag in (*answered, *needed)]
-    asked = dict(query.item_returns)
+    written = [row for row in rows[: len(answered)] if row.column + Role.SENT.value in _SENT]
+    names = [(row, row.column) for row in rows] + [(row, row.column + Role.SENT.value) for row in written]
     return Plan(
-        columns=", ".join(f"{schema.TABLE_OF[row.level].name}.{row.column}" for row in rows),
+        columns=", ".join(f"{schema.TABLE_OF[row.level].name}.{name}" for row, name in names),
         top=min(row.level for row in rows),
-        _readers=tuple((row.tag, _reader(row, asked.get(row.tag) if row.tag in answered else None)) for row in rows),
+        _readers=tuple((row.tag, _reader(row, query if row.tag in answered else None)) for row in rows),
         _answered=len(answered),
+        _sent=tuple((row.tag, len(rows) + at) for at, row in enumerate(written)),
         _query=query,
         _again=frozenset(again),
         _lists={
@@ -95,9 +102,10 @@ def _needed(query: Query, again: Sequence[int]) -> Iterable[int]:
                 yield date_of[tag]
 
 
-def _reader(row: Attribute, asked: frozenset[int] | None) -> Reader:
+def _reader(row: Attribute, query: Query | None) -> Reader:
+    """How a cell becomes values; with `query`, items of a sequence become what it wants answered of them."""
     if row.kind is ColumnKind.SEQUENCE:
-        return items_from_json if asked is None else lambda cell: _cut(items_from_json(cell), asked)
+        return items_from_json if query is None else lambda cell: answered_items(row.tag, items_from_json(cell), query)
     if row.kind is ColumnKind.INTEGER:
         return lambda cell: (str(cell),)
     if row.kind is ColumnKind.DECIMAL:
@@ -105,8 +113,3 @@ def _reader(row: Attribute, asked: frozenset[int] | None) -> Reader:
     if row.multi:
         return lambda cell: tuple(cell.split("\\"))
     return lambda cell: (cell,)
-
-
-def _cut(items: Sequence[Values], asked: frozenset[int]) -> tuple[Values, ...]:
-    """Items with the keys that were asked for, and no others (PS3.4 C.2.2.2.6)."""
-    return tuple({key: item.get(key, ()) for key in asked} for item in items)

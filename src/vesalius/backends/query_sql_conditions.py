@@ -282,7 +282,8 @@ class _Compiler:
     # -- sequences
 
     def _items(self, row: Attribute, condition: ItemMatches) -> Clause:
-        inside = [(tag, inner) for tag, inner in condition.conditions if not isinstance(inner, IsEmpty)]
+        # A sequence inside is not in `nested`, and emptiness leaves nothing there: the oracle looks again.
+        inside = [(tag, inner) for tag, inner in condition.conditions if not isinstance(inner, IsEmpty | ItemMatches)]
         exact = len(inside) == len(condition.conditions)
         if not inside:
             return Clause(row.tag, row.level, condition, Sql(f"{self._column(row)} IS NOT NULL"), False)

@@ -5,7 +5,8 @@ C-FIND and QIDO-RS, the conformance statement, the reference page and what a log
 with the index, so that a changed table knows that it has to index again (architecture, practice 6).
 
 Columns. Every attribute has one column of its name in snake_case that holds the value as it was sent, its padding
-removed. Some have companions, which exist for matching only and are never answered:
+removed; a number is kept as a number, and as `_sent` too where it was written in another way (`001`, `1.50`), which is
+then what is answered. Some have companions that exist for matching only and are never answered:
 
 - a name: `_folded` (alphabetic group), `_ideographic`, `_phonetic` (the other groups; NULL where there are none), all
   as `matching.fold_name` folds them, and `_sounds`: the phonetic codes of every word, ` DN JN `;
@@ -82,7 +83,7 @@ UNIQUE_KEYS: dict[Level, int] = {
 PHI_KEYWORDS: frozenset[str] = frozenset(row.keyword for row in ATTRIBUTES if row.phi)
 
 FINGERPRINT: str = hashlib.sha256(
-    repr((ATTRIBUTES, sorted(SEQUENCES.items()), sorted(DATE_TIME_PAIRS.items()), "folding 1")).encode()
+    repr((ATTRIBUTES, sorted(SEQUENCES.items()), sorted(DATE_TIME_PAIRS.items()), "columns 2")).encode()
 ).hexdigest()[:16]
 
 

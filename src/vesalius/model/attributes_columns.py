@@ -27,6 +27,7 @@ class Role(enum.Enum):
     SOUNDS = "_sounds"
     NORM = "_norm"
     UTC = "_utc"
+    SENT = "_sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Column:
 
 _NAME_ROLES = (Role.FOLDED, Role.IDEOGRAPHIC, Role.PHONETIC, Role.SOUNDS)
 _NORMALIZED = (ColumnKind.DATE, ColumnKind.TIME, ColumnKind.DATETIME)
+_WRITTEN_NUMBERS = ("IS", "DS")  # written by people and devices in many ways: 1, 001, +1, 1.0
 
 
 def _columns_of(row: Attribute) -> tuple[Column, ...]:
@@ -55,6 +57,8 @@ def _columns_of(row: Attribute) -> tuple[Column, ...]:
         ]
     if normalized:
         made.append(Column(row.column + Role.NORM.value, SqlKind.TEXT, Role.NORM, row, row.indexed))
+    if row.vr in _WRITTEN_NUMBERS and sql is not SqlKind.TEXT and not row.computed:
+        made.append(Column(row.column + Role.SENT.value, SqlKind.TEXT, Role.SENT, row, False))
     if row.tag in DATE_TIME_PAIRS:
         made.append(Column(row.column + Role.UTC.value, SqlKind.TEXT, Role.UTC, row, False))
     return tuple(made)

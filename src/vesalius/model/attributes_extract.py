@@ -28,7 +28,7 @@ from vesalius.model.attributes_table import (
     Attribute,
     ColumnKind,
 )
-from vesalius.model.coercion import decimal_of, integer_of
+from vesalius.model.coercion import decimal_of, decimal_text, integer_of
 from vesalius.model.entities import Level, NestedValue, Note, Record, Scalar, Values
 from vesalius.model.errors import CannotUnderstand, DataSetMismatch
 from vesalius.model.identifiers import is_tolerable_uid
@@ -257,10 +257,14 @@ class _Work:
             kept[column] = number = integer_of(text)
             if number is None:
                 self._note("bad-value", row, "is no whole number")
+            elif row.vr == "IS" and text != str(number):
+                kept[column + Role.SENT.value] = text
         elif kind is ColumnKind.DECIMAL:
             kept[column] = decimal = decimal_of(text)
             if decimal is None:
                 self._note("bad-value", row, "is no finite number")
+            elif row.vr == "DS" and text != decimal_text(decimal):
+                kept[column + Role.SENT.value] = text
         else:
             kept[column] = text
             if kind is ColumnKind.NAME:

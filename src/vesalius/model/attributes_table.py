@@ -311,7 +311,7 @@ _CODE = (0x00080100, 0x00080102, 0x00080103, 0x00080104)  # value, designator, v
 _REFERENCE = (0x00081150, 0x00081155)  # referenced SOP class, instance
 
 # What is kept, matched and answered inside a sequence. A tag that is itself a key here is kept as a nested
-# sequence: answered, but not matched (one step deep is what PS3.4 C.2.2.2.6 asks of the models served).
+# sequence, which is matched by looking at the candidates again (PS3.4 C.2.2.2.6).
 SEQUENCES: dict[int, tuple[int, ...]] = {
     0x00080051: (0x00400031, 0x00400032, 0x00400033),
     0x00081032: _CODE,

@@ -129,8 +129,33 @@ def _any_group(groups: Groups, wanted: Iterable[str], same: Callable[[str, str],
     return False
 
 
+def answered_items(tag: int, items: Iterable[Values], query: Query) -> tuple[Values, ...]:
+    """Of a sequence: the items that match, with the keys that were asked for and no others (PS3.4 C.2.2.2.6)."""
+    condition = next((one for key, one in query.conditions if key == tag), None)
+    if isinstance(condition, ItemMatches):
+        items = [item for item in items if _item_matches(item, condition)]
+    asked = dict(query.item_returns).get(tag)
+    if asked is None:
+        return tuple(items)
+    inner = {key: keys for (outer, key), keys in query.inner_returns if outer == tag}
+    return tuple({key: _cut(item.get(key, ()), inner.get(key)) for key in asked} for item in items)
+
+
+def _cut(
+    value: tuple[str, ...] | tuple[Values, ...], asked: frozenset[int] | None
+) -> tuple[str, ...] | tuple[Values, ...]:
+    if asked is None:
+        return value
+    return tuple({key: item.get(key, ()) for key in asked} for item in value if not isinstance(item, str))
+
+
 def _item_matches(item: Values, condition: ItemMatches) -> bool:
     for key, inner in condition.conditions:
+        if isinstance(inner, ItemMatches):
+            below = (one for one in item.get(key, ()) if not isinstance(one, str))
+            if not any(_item_matches(one, inner) for one in below):
+                return False
+            continue
         texts = [text for text in item.get(key, ()) if isinstance(text, str) and text != ""]
         if isinstance(inner, IsEmpty):
             if texts:

@@ -112,6 +112,8 @@ class Query:
     offset: int = 0
     # (sequence, keys asked for in its items); a sequence not named here is answered whole.
     item_returns: tuple[tuple[int, frozenset[int]], ...] = ()
+    # The same for sequences inside: ((sequence, sequence in its items), keys asked for there).
+    inner_returns: tuple[tuple[tuple[int, int], frozenset[int]], ...] = ()
     newest_first: bool = False  # the order of arrival backwards, for a page that shows what came last
 
 

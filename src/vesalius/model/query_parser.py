@@ -81,6 +81,7 @@ def parse(
     returns = set(unique_keys(root, level))
     unsupported: list[int] = []
     item_returns: list[tuple[int, frozenset[int]]] = []
+    inner_returns: list[tuple[tuple[int, int], frozenset[int]]] = []
     for tag, value in values.items():
         if tag in _NOT_KEYS or tag & 0xFFFF == 0:
             continue
@@ -96,6 +97,7 @@ def parse(
             asked = _item_keys(tag, value, unsupported)
             if asked:
                 item_returns.append((tag, asked))
+                inner_returns += _inner_keys(tag, value, unsupported)
             condition = _sequence_condition(tag, value, options, limits)
         else:
             condition = _condition(tag, row.vr, row.kind, _texts(tag, value), options, timezone, limits)
@@ -116,6 +118,7 @@ def parse(
         limit=limit,
         offset=offset,
         item_returns=tuple(item_returns),
+        inner_returns=tuple(inner_returns),
     )
 
 
@@ -301,14 +304,32 @@ def _item_keys(tag: int, value: tuple[str, ...] | tuple[Values, ...], unsupporte
     return frozenset(key for key in asked if key in SEQUENCES[tag])
 
 
+def _inner_keys(
+    tag: int, value: tuple[str, ...] | tuple[Values, ...], unsupported: list[int]
+) -> list[tuple[tuple[int, int], frozenset[int]]]:
+    """What is asked for in the items of sequences inside the items of a sequence."""
+    found = []
+    for key, sent in _items(tag, value).items():
+        if key in SEQUENCES[tag] and key in SEQUENCES:
+            asked = _item_keys(key, sent, unsupported)
+            if asked:
+                found.append(((tag, key), asked))
+    return found
+
+
 def _sequence_condition(
     tag: int, value: tuple[str, ...] | tuple[Values, ...], options: Options, limits: QueryLimits
 ) -> ItemMatches | None:
-    """One item that matches every key inside (C.2.2.2.6). A sequence inside is answered, not matched."""
+    """One item that matches every key inside, those of sequences inside it too (C.2.2.2.6)."""
     inside: list[tuple[int, Condition]] = []
     for key, sent in _items(tag, value).items():
+        if key not in SEQUENCES[tag]:
+            continue
         vr = NESTED_VR.get(key, "SQ")
-        if key not in SEQUENCES[tag] or vr == "SQ":
+        if vr == "SQ":
+            below = _sequence_condition(key, sent, options, limits) if key in SEQUENCES else None
+            if below is not None:
+                inside.append((key, below))
             continue
         condition = _condition(key, vr, ColumnKind.TEXT, _texts(key, sent), options, "", limits)
         if condition is not None:
