@@ -23,7 +23,7 @@ TIMEZONE, STUDY_DATE = 0x00080201, 0x00080020
 
 
 def keep(index: Index, ds: Dataset, number: int = 1) -> None:
-    data, at = dataset_of(part10(ds)), number * 4096
+    data = dataset_of(part10(ds))
     index.ingest(
         [
             Arrival(
