@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import find, peers, process, results, retrieve, store, web_metadata, web_search, web_stow
+from benchmarks import find, peers, process, results, retrieve, store, web_metadata, web_search, web_stow, web_wado
 from benchmarks.results import Sample
 
 
@@ -29,6 +29,7 @@ def workloads(args: argparse.Namespace) -> dict[str, Callable[[], Iterator[Sampl
         "find-many": lambda: find.at_size(many),
         "retrieve": lambda: retrieve.workload(servers, rounds),
         "web-stow": lambda: web_stow.workload(servers, rounds),
+        "web-wado": lambda: web_wado.workload(servers, rounds),
         "web-metadata": lambda: web_metadata.workload(servers, rounds),
         "web-search-peers": lambda: web_search.against_peers(servers),
         "web-search-1000": lambda: web_search.at_size(1_000),

@@ -196,7 +196,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
     uvloop.run(main())
     stop_duties.set()
     duties.stop()
-    context.pool.shutdown(wait=False, cancel_futures=True)
+    context.shutdown()
     archive.close()
     return 0
 

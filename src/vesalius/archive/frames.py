@@ -22,7 +22,7 @@ from vesalius.model.datasets import inflate
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.encodings import ITEM
 from vesalius.model.entities import Member, PixelLayout, StoredInstance
-from vesalius.model.errors import CannotTranscode, DamagedInstance, NoSuchInstance
+from vesalius.model.errors import CannotTranscode, DamagedInstance, LimitExceeded, NoSuchInstance
 from vesalius.model.native_frames import (
     DOUBLE_PIXELS,
     FLOAT_PIXELS,
@@ -39,7 +39,7 @@ from vesalius.ports.pixels import FrameSource, PresentationSource, Transcoder
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, lookup
 
 LARGEST_HEADER = 64 << 20  # bytes before the pixels; no real object comes near
-LARGEST_INFLATED = 1 << 30
+LARGEST_INFLATED = 256 << 20  # of a deflated data set, in this process; larger ones can still be retrieved whole
 LARGEST_STATE = 16 << 20  # of a presentation state
 HELD_INFLATED = 32 << 20  # inflated data sets in memory
 KNOWN = 4096  # instances whose frames are known
@@ -225,8 +225,11 @@ class Frames:
             found = self._inflated.get(digest)
         if found is None:
             if instance.member.dataset_length > LARGEST_INFLATED:
-                raise CannotTranscode("the deflated data set is too large")
-            found = inflate(self._blobs.read_verified(instance.member), LARGEST_INFLATED)
+                raise CannotTranscode("the deflated data set is too large to be looked into")
+            try:
+                found = inflate(self._blobs.read_verified(instance.member), LARGEST_INFLATED)
+            except LimitExceeded as error:
+                raise CannotTranscode("the deflated data set is too large to be looked into") from error
             with self._lock:
                 self._inflated[digest] = found
                 while sum(map(len, self._inflated.values())) > HELD_INFLATED and self._inflated:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,8 +27,8 @@ from vesalius.standard.transfer_syntaxes import lookup
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.frame_types import frame_form
-from vesalius.web.frames import instance_url, parts, prepare, respond
-from vesalius.web.multipart_out import Multipart, Part, content_type
+from vesalius.web.frames import answer, instance_url, parts
+from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import OCTETS, MediaType, accepted, choose
 from vesalius.web.ranges import Span, span_of
 from vesalius.web.resources import INSTANCE, LEVELS, Target, one, select, target_of
@@ -156,20 +157,19 @@ class Bulk:
         base = instance_url(self.ctx, request, target)
         frames = await self.ctx.call(self.frames.open, instance)
         form = frame_form(ranges, frames.form, self.ctx.transcoder.can, single=True)
-        if not form.multipart and frames.count > 1:
-            if not form.native:
-                raise Problem(406, "several frames of a compressed form need multipart/related")
-            chunks = (frames.native(index) for index in range(frames.count))
-            first = await self.ctx.call(next, chunks)
-            return Streamed(self.ctx, _chained(first, chunks), form.content_type)
-        prepared = await self.ctx.call(prepare, self.ctx, frames, range(frames.count), ranges, base)
-        return respond(self.ctx, prepared)
+        if form.multipart or frames.count == 1:
+            return await answer(self.ctx, lambda: frames, None, ranges, base)
+        if not form.native:
+            raise Problem(406, "several frames of a compressed form need multipart/related")
+        chunks = (frames.native(index) for index in range(frames.count))
+        first = await self.ctx.heavy(next, chunks)
+        return Streamed(self.ctx, chain((first,), chunks), form.content_type, heavy=True)
 
     async def pixel_data(self, request: Request, target: Target) -> Response:
         """Answer a request for every frame of what an address names. Raises `Problem` (404, 406)."""
         ranges = accepted(request)
         root = f"{self.ctx.dicom_web_url(request)}/studies"
-        return await self.ctx.call(self._all_frames, target, ranges, root)
+        return await self.ctx.heavy(self._all_frames, target, ranges, root)
 
     def _all_frames(self, target: Target, ranges: Sequence[MediaType], root: str) -> Response:
         instances = [each for each in select(self.ctx, target) if each.pixels is not None]
@@ -192,26 +192,21 @@ class Bulk:
             headers["Warning"] = f'299 {self.ctx.view.service}: "{missing} instances could not be delivered"'
         frame = Multipart(opened[0][1].media_type)
 
-        def every() -> Iterator[Part]:
-            for frames, form, base in opened:
-                yield from parts(frames, range(frames.count), form, base)
-
+        every = chain.from_iterable(parts(frames, range(frames.count), form, base) for frames, form, base in opened)
+        first = next(every)  # what is wrong with it can still be said
+        stored = all(form.transfer_syntax == frames.form for frames, form, _ in opened)
         return Streamed(
             self.ctx,
-            frame.pieces(every()),
+            frame.pieces(chain((first,), every)),
             frame.content_type,
             status=200 if error is None else 206,
             headers=headers,
+            heavy=not stored,
         )
 
     @staticmethod
     def _base(instance: StoredInstance, root: str) -> str:
         return f"{root}/{instance.study}/series/{instance.series}/instances/{instance.sop_instance}"
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def routes(ctx: WebContext) -> list[Route]:

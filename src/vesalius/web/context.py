@@ -10,6 +10,7 @@ answered 503 with Retry-After at once.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -90,20 +91,35 @@ class WebContext:
     caller: Caller | None = None  # None: peers are not called from here
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
+    pixel_pool: ThreadPoolExecutor = field(init=False)
     _waiting: _Waiting = field(default_factory=_Waiting)
+    _pixels_waiting: _Waiting = field(default_factory=_Waiting)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder))
+        object.__setattr__(self, "pixel_pool", ThreadPoolExecutor((os.cpu_count() or 1) + 2, "pixels"))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that blocks in the pool. Raises what it raises, and `Problem` (503) when too much waits."""
-        if self._waiting.calls >= self.view.waiting:
+        return await self._run(self.pool, self._waiting, partial(function, *args, **kwargs))
+
+    async def heavy(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for what waits for a codec: seconds of somebody's pixels must not hold up anybody's search."""
+        return await self._run(self.pixel_pool, self._pixels_waiting, partial(function, *args, **kwargs))
+
+    async def _run(self, pool: ThreadPoolExecutor, waiting: _Waiting, work: Callable[[], T]) -> T:
+        if waiting.calls >= self.view.waiting:
             raise Problem(503, "too many requests are waiting", "Ask again in a moment.", headers={"Retry-After": "1"})
-        self._waiting.calls += 1
+        waiting.calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.pool, partial(function, *args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
         finally:
-            self._waiting.calls -= 1
+            waiting.calls -= 1
+
+    def shutdown(self) -> None:
+        """Let the threads end; what still waits for one never runs."""
+        for pool in (self.pool, self.pixel_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def stream(self, chunks: Iterator[T]) -> AsyncIterator[T]:
         """The items of a blocking iterator, each taken in the pool; the iterator is closed when this ends."""

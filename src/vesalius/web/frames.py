@@ -7,8 +7,8 @@ already goes an even shorter way (`direct_frames.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,15 +21,6 @@ from vesalius.web.multipart_out import Multipart, Part, content_type
 from vesalius.web.negotiation import MediaType, accepted
 from vesalius.web.resources import INSTANCE, Target, frame_numbers, one, target_of
 from vesalius.web.streaming import Streamed
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Frames on their way out: a body, or where to get it."""
-
-    media_type: str
-    body: bytes | None
-    chunks: Iterator[bytes] | None = None
 
 
 def read(frames: FrameSet, index: int, form: FrameForm) -> bytes:
@@ -50,35 +41,40 @@ def fields(form: FrameForm, base: str, index: int) -> bytes:
     return content_type(form.content_type) + f"Content-Location: {base}/frames/{index + 1}\r\n".encode("latin-1")
 
 
-def prepare(
-    ctx: WebContext, frames: FrameSet, indices: Sequence[int], ranges: Sequence[MediaType], base: str
-) -> Prepared:
-    """What answers a request for these frames. Blocks; the first frame is read.
+async def answer(
+    ctx: WebContext,
+    opened: Callable[[], FrameSet],
+    indices: Sequence[int] | None,
+    ranges: Sequence[MediaType],
+    base: str,
+) -> Response:
+    """The response that holds these frames (None: all of them); the first is read before the status is said.
 
     Raises `Problem` (406), `NoSuchInstance` (404), `CannotTranscode` (406), `DamagedInstance`.
     """
-    for index in indices:
-        frames.check(index)
-    form = frame_form(ranges, frames.form, ctx.transcoder.can, single=len(indices) == 1)
-    first = read(frames, indices[0], form)
+
+    def begin() -> tuple[FrameSet, Sequence[int], FrameForm, bytes | None]:
+        frames = opened()
+        wanted = range(frames.count) if indices is None else indices
+        for index in wanted:
+            frames.check(index)
+        form = frame_form(ranges, frames.form, ctx.transcoder.can, single=len(wanted) == 1)
+        stored = form.transfer_syntax == frames.form
+        return frames, wanted, form, frames.stored(wanted[0]) if stored else None
+
+    frames, wanted, form, first = await ctx.call(begin)
+    heavy = first is None
+    if first is None:
+        first = await ctx.heavy(read, frames, wanted[0], form)
     if not form.multipart:
-        return Prepared(form.content_type, first)
+        return Response(first, 200, {"content-type": form.content_type})
     frame = Multipart(form.media_type)
-    if len(indices) == 1:
-        return Prepared(frame.content_type, frame.whole(fields(form, base, indices[0]), first))
-
-    def all_parts() -> Iterator[Part]:
-        yield fields(form, base, indices[0]), (first,)
-        yield from parts(frames, indices[1:], form, base)
-
-    return Prepared(frame.content_type, None, frame.pieces(all_parts()))
-
-
-def respond(ctx: WebContext, prepared: Prepared) -> Response:
-    """The response to what was prepared."""
-    if prepared.chunks is not None:
-        return Streamed(ctx, prepared.chunks, prepared.media_type)
-    return Response(prepared.body, 200, {"content-type": prepared.media_type})
+    if len(wanted) == 1:
+        body = frame.whole(fields(form, base, wanted[0]), first)
+        return Response(body, 200, {"content-type": frame.content_type})
+    rest = parts(frames, wanted[1:], form, base)
+    all_parts = chain([(fields(form, base, wanted[0]), (first,))], rest)
+    return Streamed(ctx, frame.pieces(all_parts), frame.content_type, heavy=heavy)
 
 
 def instance_url(ctx: WebContext, request: Request, target: Target) -> str:
@@ -89,14 +85,11 @@ def instance_url(ctx: WebContext, request: Request, target: Target) -> str:
 def routes(ctx: WebContext) -> list[Route]:
     """`/frames/1,2,3`."""
 
-    def give(target: Target, indices: list[int], ranges: Sequence[MediaType], base: str) -> Prepared:
-        return prepare(ctx, ctx.frames.open(one(ctx, target)), indices, ranges, base)
-
     async def handle(request: Request) -> Response:
         target = target_of(request)
         indices = frame_numbers(request.path_params["frames"])
         ranges = accepted(request)
         base = instance_url(ctx, request, target)
-        return respond(ctx, await ctx.call(give, target, indices, ranges, base))
+        return await answer(ctx, lambda: ctx.frames.open(one(ctx, target)), indices, ranges, base)
 
     return [Route(INSTANCE + "/frames/{frames}", handle, methods=["GET"])]

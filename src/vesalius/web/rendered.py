@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +18,15 @@ from starlette.routing import Route
 from vesalius.archive.frames import Frames, FrameSet
 from vesalius.imaging.presentation import is_presentation_state, references_of
 from vesalius.model.coercion import decimal_of
+from vesalius.model.element_places import find_value
 from vesalius.model.elements import Header, read_header
+from vesalius.model.encodings import mode_of
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoSuchInstance, VesaliusError
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.rendering import Fit, ImageFormat
 from vesalius.ports.pixels import PresentationSource
+from vesalius.standard.transfer_syntaxes import lookup
 from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joined_gif
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.context import WebContext
@@ -37,6 +41,8 @@ MP4 = "video/mp4"
 STILL = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.GIF, ImageFormat.JPEG_2000)
 FRAME_TIME, CINE_RATE, DISPLAY_RATE = 0x00181063, 0x00180040, 0x00082144
 FASTEST = 120.0  # pictures a second
+PDF, ENCAPSULATED_PDF, DOCUMENT = "application/pdf", "1.2.840.10008.5.1.4.1.1.104.1", 0x00420011
+PIECE = 1 << 20  # bytes of a document that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,20 @@ class Renderer:
         wanted = render_parameters(parameters)
         state = single(parameters, "presentationUID")
         ranges = accepted(request)
-        return await self.ctx.call(self._answer, request, target, numbers, wanted, state, ranges)
+        return await self.ctx.heavy(self._answer, request, target, numbers, wanted, state, ranges)
+
+    def _document(self, instance: StoredInstance, ranges: Sequence[MediaType]) -> Response:
+        """The document of an encapsulated PDF (PS3.3 A.45.1), as it was put in."""
+        choose(ranges, (PDF,))
+        member = instance.member
+        syntax = lookup(instance.transfer_syntax)
+        mode = mode_of(syntax.explicit, syntax.little_endian)
+        read = partial(self.ctx.blobs.read, member)
+        place = None if syntax.deflated else find_value(read, member.dataset_length, mode, (DOCUMENT,))
+        if place is None:
+            raise CannotTranscode("the document cannot be found in its instance")
+        pieces = (read(place.offset + at, min(PIECE, place.length - at)) for at in range(0, place.length, PIECE))
+        return Streamed(self.ctx, pieces, PDF, length=place.length)
 
     def _answer(
         self,
@@ -72,6 +91,10 @@ class Renderer:
         state: str | None,
         ranges: Sequence[MediaType],
     ) -> Response:
+        if target.instance is not None and numbers is None:
+            found = next(iter(select(self.ctx, target)))
+            if found.sop_class == ENCAPSULATED_PDF:
+                return self._document(found, ranges)
         views = self.views(target, numbers, self.state(state))
         several = len(numbers) > 1 if numbers is not None else target.instance is None
         kind = choose(ranges, _offers(several=several))
@@ -177,7 +200,8 @@ class Renderer:
                 yield from (frame.head(content_type(kind.value)), picture, b"\r\n")
             yield frame.end
 
-        return Streamed(self.ctx, pieces(), frame.content_type, status=206 if missing else 200, headers=headers)
+        status = 206 if missing else 200
+        return Streamed(self.ctx, pieces(), frame.content_type, status=status, headers=headers, heavy=True)
 
     def _first(
         self, views: list[View], wanted: RenderParameters, kind: ImageFormat, fit: Fit | None = None
@@ -199,7 +223,7 @@ class Renderer:
             columns, rows = png_size(self.picture(views[0], wanted, ImageFormat.PNG))
             columns, rows = columns + columns % 2, rows + rows % 2
             chunks = encoded_mp4(self._all(views, wanted, ImageFormat.RGB), columns, rows, rate)
-            return Streamed(self.ctx, chunks, MP4)
+            return Streamed(self.ctx, chunks, MP4, heavy=True)
         first, _, rest = self._first(views, wanted, ImageFormat.GIF)
         columns, rows = (int.from_bytes(first[at : at + 2], "little") for at in (6, 8))
         followers = self._all(rest, wanted, ImageFormat.GIF, replace(wanted.fit or Fit(), width=columns, height=rows))
@@ -208,7 +232,7 @@ class Renderer:
             yield first
             yield from followers
 
-        return Streamed(self.ctx, joined_gif(pictures(), rate), ImageFormat.GIF.value)
+        return Streamed(self.ctx, joined_gif(pictures(), rate), ImageFormat.GIF.value, heavy=True)
 
     def _all(
         self, views: list[View], wanted: RenderParameters, kind: ImageFormat, fit: Fit | None = None

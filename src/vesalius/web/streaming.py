@@ -42,8 +42,10 @@ class Streamed(Response):
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         length: int | None = None,
+        heavy: bool = False,
     ) -> None:
         self._ctx = ctx
+        self._heavy = heavy  # whether the chunks wait for a codec
         self._chunks = chunks
         self.status_code = status
         self.background = None
@@ -93,7 +95,7 @@ class Streamed(Response):
             await self._close()
 
     async def _next(self) -> list[bytes]:
-        return await self._ctx.call(self._take)
+        return await (self._ctx.heavy if self._heavy else self._ctx.call)(self._take)
 
     def _take(self) -> list[bytes]:
         """Pieces of about `CHUNK` bytes together, small ones joined; none at the end. Blocks."""

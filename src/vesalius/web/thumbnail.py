@@ -76,7 +76,7 @@ class Thumbnails:
     ) -> bytes:
         task = self.running.get(tag)
         if task is None:
-            task = asyncio.create_task(self.ctx.call(self._make, tag, target, index, wanted, kind))
+            task = asyncio.create_task(self.ctx.heavy(self._make, tag, target, index, wanted, kind))
             self.running[tag] = task
             task.add_done_callback(lambda _: self.running.pop(tag, None))
         return await asyncio.shield(task)

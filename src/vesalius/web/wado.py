@@ -81,10 +81,17 @@ class Wado:
     async def respond(self, request: Request, target: Target) -> Response:
         """Answer a request. Raises `Problem`, `IndexUnavailable`, `CannotTranscode`, `DamagedInstance`."""
         form = form_of(accepted(request), single=target.instance is not None)
-        prepared = await self.ctx.call(self._prepare, target, form)
-        return self.answer(prepared, form)
+        instances = await self.ctx.call(select, self.ctx, target)
+        return await self.give(instances, form)
 
-    def answer(self, prepared: Prepared, form: Form) -> Response:
+    async def give(self, instances: Sequence[StoredInstance], form: Form) -> Response:
+        """Answer with these instances. Raises as `respond`."""
+        plans, refused = self._plan(instances, form)
+        heavy = not all(plan.as_stored for plan in plans)
+        prepared = await (self.ctx.heavy if heavy else self.ctx.call)(Prepared.of, self, plans, refused)
+        return self.answer(prepared, form, heavy=heavy)
+
+    def answer(self, prepared: Prepared, form: Form, *, heavy: bool) -> Response:
         """The response to what was prepared."""
         headers = {}
         status = 200
@@ -96,7 +103,7 @@ class Wado:
             )
         if form.container is Container.ZIP:
             headers["Content-Disposition"] = 'attachment; filename="study.zip"'
-            return Streamed(self.ctx, prepared.zipped(), "application/zip", status=status, headers=headers)
+            return Streamed(self.ctx, prepared.zipped(), "application/zip", status=status, headers=headers, heavy=heavy)
         if form.container is Container.SINGLE:
             syntax = prepared.plans[0].syntax
             return Streamed(
@@ -106,6 +113,7 @@ class Wado:
                 status=status,
                 headers=headers,
                 length=prepared.length(None),
+                heavy=heavy,
             )
         frame = Multipart(DICOM)
         return Streamed(
@@ -115,18 +123,13 @@ class Wado:
             status=status,
             headers=headers,
             length=prepared.length(frame),
+            heavy=heavy,
         )
 
-    # -- in the pool
-
-    def _prepare(self, target: Target, form: Form) -> Prepared:
-        return self.prepare(select(self.ctx, target), form)
-
-    def prepare(self, instances: Sequence[StoredInstance], form: Form) -> Prepared:
-        """Decide on every instance, and read the first. Blocks.
-
-        Raises `CannotTranscode` (406) where none can be given, `DamagedInstance` where damage is the only reason.
-        """
+    def _plan(
+        self, instances: Sequence[StoredInstance], form: Form
+    ) -> tuple[list[_Planned], list[tuple[StoredInstance, str]]]:
+        """How every instance goes out, and which cannot. Raises `CannotTranscode` (406) where none can."""
         plans: list[_Planned] = []
         refused: list[tuple[StoredInstance, str]] = []
         for instance in instances:
@@ -141,7 +144,7 @@ class Wado:
                 "nothing of this can be given in a transfer syntax that the client accepts",
                 hint="Accept transfer-syntax=* for the form in which it is stored.",
             )
-        return Prepared.of(self, plans, refused)
+        return plans, refused
 
 
 class Prepared:

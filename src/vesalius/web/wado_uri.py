@@ -69,7 +69,7 @@ class WadoUri:
         kind = await self.ctx.call(self._kind, instance, ranges)
         if kind == DICOM:
             return await self._file(instance, parameters)
-        return await self.ctx.call(self._picture, instance, parameters, kind)
+        return await self.ctx.heavy(self._picture, instance, parameters, kind)
 
     def _kind(self, instance: StoredInstance, ranges: Sequence[MediaType]) -> str:
         """The media type of the answer. Raises `Problem` (406)."""
@@ -93,8 +93,7 @@ class WadoUri:
         # The default is Explicit VR Little Endian; a syntax that cannot be made is answered with it (9.1.2.3.2).
         weights = ((1.0, syntax), (0.5, "")) if syntax else ((1.0, ""),)
         form = Form(Container.SINGLE, weights)
-        prepared = await self.ctx.call(self.wado.prepare, [instance], form)
-        response = self.wado.answer(prepared, form)
+        response = await self.wado.give([instance], form)
         response.raw_headers = [
             (name, DICOM.encode() if name == b"content-type" else value) for name, value in response.raw_headers
         ]

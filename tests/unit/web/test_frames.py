@@ -20,9 +20,10 @@ from tests.support.data import need_shared_data
 from tests.support.elements import explicit, pixels, split_part10
 from tests.support.generate import ct, part10
 from tests.support.multipart import split
-from tests.support.web import Answer, Web, web
+from tests.support.web import Answer, Web, ask, web
 
 from vesalius.model.entities import Claim
+from vesalius.model.errors import CannotTranscode
 from vesalius.model.file_meta import file_prefix
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE
 
@@ -200,6 +201,47 @@ def test_a_deflated_data_set_has_frames_too(site: Web) -> None:
     address = keep_claimed(site, ds, "1.2.840.10008.1.2.1.99", body + b"\0" * (len(body) & 1))
     assert contents(site.dicom_web(address + "/frames/1")) == [ds.PixelData]
     assert site.dicom_web(address + "/rendered").status == 200
+
+
+def test_a_deflate_bomb_is_refused_before_it_fills_the_memory(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vesalius.archive.frames.LARGEST_INFLATED", 1 << 20)
+    ds = ct(9, 5, 1, rows=2048, columns=2048)
+    ds.PixelData = bytes(2048 * 2048 * 2)
+    deflated = zlib.compressobj(wbits=-15)
+    body = deflated.compress(dataset_of(part10(ds))) + deflated.flush()
+    address = keep_claimed(site, ds, "1.2.840.10008.1.2.1.99", body + b"\0" * (len(body) & 1))
+    for what in ("/frames/1", "/rendered", "/thumbnail", "/bulkdata/00100010"):
+        assert site.dicom_web(address + what).status == 406, what
+    as_stored = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+    assert site.dicom_web(address, headers=as_stored).status == 200
+
+
+def test_pixels_that_take_long_hold_up_nobody(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+    import threading
+
+    gate = threading.Event()
+
+    def slow(*_: object) -> bytes:
+        gate.wait(20)
+        raise CannotTranscode("too late")
+
+    monkeypatch.setattr(site.ctx.transcoder, "render", slow)
+    monkeypatch.setattr(site.ctx.transcoder, "frame", slow)
+    path = "/dicom-web" + path_of(ct(1, 1, 1))
+
+    async def many() -> list[int]:
+        pictures = [asyncio.create_task(ask(site.app, path + "/rendered")) for _ in range(30)]
+        pictures += [
+            asyncio.create_task(ask(site.app, path + "/frames/1", headers={"accept": "image/jls"})) for _ in range(30)
+        ]
+        await asyncio.sleep(0.1)
+        found = [(await asyncio.wait_for(ask(site.app, path + "/frames/1,1"), 5)).status for _ in range(5)]
+        gate.set()
+        await asyncio.gather(*pictures)
+        return found
+
+    assert asyncio.run(many()) == [200] * 5
 
 
 def keep_claimed(site: Web, ds: Dataset, syntax: str, body: bytes) -> str:

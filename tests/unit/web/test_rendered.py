@@ -293,6 +293,18 @@ def test_what_is_no_image_has_no_picture(site: Web) -> None:
     assert site.dicom_web(path_of(ds) + "/frames/1").status == 404
 
 
+def test_an_encapsulated_document_is_its_own_rendering(site: Web) -> None:
+    ds = ct(8, 1, 1)
+    del ds.PixelData
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    ds.EncapsulatedDocument = b"%PDF-1.7 " + bytes(3000) + b"\n"
+    site.archive.keep(ds)
+    answer = site.dicom_web(path_of(ds) + "/rendered")
+    assert (answer.headers["content-type"], answer.body) == ("application/pdf", ds.EncapsulatedDocument)
+    assert site.dicom_web(path_of(ds) + "/rendered", headers={"accept": "image/png"}).status == 406
+
+
 # -- WADO-URI ------------------------------------------------------------------------------------------
 
 
