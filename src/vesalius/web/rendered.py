@@ -96,6 +96,8 @@ class Renderer:
             if found.sop_class == ENCAPSULATED_PDF:
                 return self._document(found, ranges)
         views = self.views(target, numbers, self.state(state))
+        if state is not None:
+            self.check_state(views[0].state, views[0].instance, views[0].index)
         several = len(numbers) > 1 if numbers is not None else target.instance is None
         kind = choose(ranges, _offers(several=several))
         if kind.startswith("multipart/"):
@@ -118,6 +120,13 @@ class Renderer:
         if found is None or not is_presentation_state(found.sop_class):
             raise Problem(404, "no presentation state is kept under presentationUID")
         return self.frames.state(found)
+
+    def check_state(self, state: PresentationSource | None, instance: StoredInstance, index: int) -> None:
+        """Raises `Problem` (400) where a presentation state is not about this frame: it would show it wrongly."""
+        if state is not None:
+            listed = references_of(read_header(state.dataset, state.transfer_syntax)).get(instance.sop_instance)
+            if listed is None or (listed and index not in listed):
+                raise Problem(400, "the presentation state is not about this image")
 
     def views(self, target: Target, numbers: Sequence[int] | None, state: PresentationSource | None) -> list[View]:
         """What an address shows. Raises `Problem` (404), `NoSuchInstance`, `CannotTranscode` (406)."""

@@ -120,6 +120,7 @@ class WadoUri:
             return self.renderer.moving(views, wanted, kind)
         index = int(text) - 1 if text is not None else 0
         frames.check(index)
+        self.renderer.check_state(state, instance, index)
         body = frames.picture(index, wanted.request(ImageFormat(kind)), state)
         return Response(body, 200, {"content-type": kind})
 

@@ -232,6 +232,8 @@ def test_an_image_can_be_asked_for_as_a_state_says(site: Web) -> None:
     by_image = site.dicom_web(path_of(IMAGE) + f"/rendered?presentationUID={STATE.SOPInstanceUID}", headers=PNG).body
     assert by_state == by_image
     assert site.dicom_web(path_of(IMAGE) + "/rendered?presentationUID=1.2.3").status == 404
+    # A state that is not about an image would show it wrongly.
+    assert site.dicom_web(path_of(SECOND) + f"/rendered?presentationUID={STATE.SOPInstanceUID}").status == 400
     assert site.dicom_web(path_of(IMAGE) + f"/rendered?presentationUID={IMAGE.SOPInstanceUID}").status == 404
 
 
@@ -358,6 +360,7 @@ def test_wado_uri_shows_an_image_as_a_state_says(site: Web) -> None:
     names = {"presentationUID": STATE.SOPInstanceUID, "presentationSeriesUID": STATE.SeriesInstanceUID}
     answer = site.ask(uri(IMAGE, contentType="image/png", **names))
     assert answer.body == site.dicom_web(path_of(STATE) + "/rendered", headers=PNG).body
+    assert site.ask(uri(SECOND, contentType="image/png", **names)).status == 400
     assert site.ask(uri(IMAGE, presentationUID=STATE.SOPInstanceUID)).status == 400
     assert site.ask(uri(IMAGE, windowCenter="1", windowWidth="2", **names)).status == 400
 
