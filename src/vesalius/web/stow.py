@@ -4,7 +4,8 @@ Theory. A body of `application/dicom` parts is never held: the multipart parser 
 arrives, the file's preamble and meta information are taken off, and the data set goes straight into
 `archive.ingest`. When a part ends its instance is handed to the group commit and the next part is read while that
 one becomes durable, so that twenty instances of one request share few syncs; the answer is written when the
-last of them is settled, and says of each what C-STORE would have said (`stow_results`).
+last of them is settled, and says of each what C-STORE would have said (`stow_results`). Large pieces are digested and
+written by a thread while the event loop receives and parses the next one; never more than two are held.
 
 What is wrong with the request as a whole is an HTTP error, and then nothing was stored. What is wrong with one
 part concerns that part alone. A body that breaks off in its middle has stored what came whole before: the answer is
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -44,12 +46,21 @@ from vesalius.web.negotiation import (
     parse_content_type,
 )
 from vesalius.web.stow_results import Outcome, as_json, as_xml, http_status, response_elements
-from vesalius.wire.multipart import MultipartError, MultipartLimitError, MultipartParser, PartBegins, PartData
+from vesalius.wire.multipart import (
+    Event,
+    MultipartError,
+    MultipartLimitError,
+    MultipartParser,
+    PartBegins,
+    PartData,
+)
 
 log = structlog.get_logger()
 
 # Instances of one request that may wait for their commit; those of small ones wait in memory.
 MOST_UNDER_WAY = 64
+# A piece of the body from this size on is written by a thread while the next one is received, bytes.
+WORTH_A_THREAD = 64 << 10
 
 
 class UnsupportedPart(CannotUnderstand):
@@ -291,46 +302,89 @@ class _OtherPart:
     lost = end
 
 
+class _Files:
+    """The parts of one body, each begun, filled and ended as the parser says. One caller at a time, any thread."""
+
+    def __init__(self, ingest: Ingest, provenance: Provenance, study: str) -> None:
+        self._ingest = ingest
+        self._provenance = provenance
+        self._study = study
+        self._part: FilePart | _OtherPart | None = None
+        self.storing = Storing(provenance)
+
+    def take(self, events: Sequence[Event]) -> None:
+        """What a piece of the body held."""
+        for event in events:
+            if isinstance(event, PartData):
+                if self._part is not None:
+                    self._part.write(event.data)
+            elif isinstance(event, PartBegins):
+                if _is_dicom(event.headers.get("content-type", "")):
+                    self._part = FilePart(self._ingest, self.storing, self._provenance, self._study)
+                else:
+                    self._part = _OtherPart(self.storing)
+            else:
+                if self._part is not None:
+                    self._part.end()
+                self._part = None
+
+    def abort(self) -> None:
+        """Nothing stays of the part that has begun."""
+        if self._part is not None:
+            self._part.abort()
+
+    def broken(self, error: MultipartError) -> None:
+        """As `abort`, and the answer shall say what broke."""
+        if self._part is not None:
+            self._part.lost()
+        else:
+            self.storing.fail(CannotUnderstand(str(error)))
+
+
 async def _store_files(
     ctx: WebContext, body: Body, parser: MultipartParser, provenance: Provenance, study: str
 ) -> list[Outcome]:
-    storing = Storing(provenance)
-    part: FilePart | _OtherPart | None = None
+    files = _Files(ctx.ingest, provenance, study)
+    storing = files.storing
+    loop = asyncio.get_running_loop()
+    writing: asyncio.Future[None] | None = None  # of the piece before, in a thread: digests and system calls
     try:
         while data := await body.read():
-            for event in parser.feed(data):
-                if isinstance(event, PartData):
-                    if part is not None:
-                        part.write(event.data)
-                elif isinstance(event, PartBegins):
-                    if _is_dicom(event.headers.get("content-type", "")):
-                        part = FilePart(ctx.ingest, storing, provenance, study)
-                    else:
-                        part = _OtherPart(storing)
-                else:
-                    if part is not None:
-                        part.end()
-                    part = None
-                    if storing.full:
-                        await storing.settle(MOST_UNDER_WAY // 2)
+            events = parser.feed(data)
+            if writing is not None:
+                await writing
+                writing = None
+            if len(data) < WORTH_A_THREAD:
+                files.take(events)
+            else:
+                writing = loop.run_in_executor(ctx.pool, files.take, events)
+            if storing.full:
+                if writing is not None:
+                    await writing
+                await storing.settle(MOST_UNDER_WAY // 2)
+        if writing is not None:
+            await writing
         parser.finish()
     except MultipartError as error:
+        await _ended(writing)
         if not storing.any:
-            if part is not None:
-                part.abort()
+            files.abort()
             status = 413 if isinstance(error, MultipartLimitError) else 400
             raise Problem(status, str(error), headers=CLOSE) from None
-        if part is not None:
-            part.lost()
-        else:
-            storing.fail(CannotUnderstand(str(error)))
+        files.broken(error)
     except BaseException as error:
-        if part is not None:
-            part.abort()
+        await _ended(writing)
+        files.abort()
         if isinstance(error, BrokenOff):
             await storing.done()
         raise
     return await storing.done()
+
+
+async def _ended(writing: asyncio.Future[None] | None) -> None:
+    """Wait until a thread lets go of the part, whatever it met."""
+    if writing is not None:
+        await asyncio.wait((writing,))
 
 
 def _is_dicom(content_type: str) -> bool:

@@ -112,6 +112,26 @@ def test_a_zip_is_taken_apart_and_what_is_no_image_is_told(site: Web) -> None:
     assert all(site.archive.find_one(name) is not None for name, _ in files)
 
 
+def test_t7_a_zip_bomb_is_refused_by_what_comes_out_of_it(site: Web) -> None:
+    ds = ct(study="bomb", series=1, instance=1)
+    ds.Rows = ds.Columns = 1
+    ds.PixelData = b"\0\0"
+    head = part10(ds)[:-6]  # up to the length of Pixel Data
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("image", "w") as entry:
+        entry.write(head + (256 << 20).to_bytes(4, "little"))
+        for _ in range(256):
+            entry.write(bytes(1 << 20))
+    data = made.getvalue()
+    assert len(data) < 1 << 20
+    path = path_of(announce(site, len(data), Upload_Name="bomb.zip"))
+    assert patch(site, path, 0, data).status == 204
+    state = settled(site, path)
+    assert state["state"] == "failed" and state["taken"] == 0
+    assert "more than the limit" in state["reasons"][0]["reason"]
+    assert site.archive.find_one(str(ds.SOPInstanceUID)) is None
+
+
 def test_a_piece_at_the_wrong_place_is_409_and_says_where_to_go_on(site: Web) -> None:
     path = path_of(announce(site, 100))
     patch(site, path, 0, b"x" * 40)
