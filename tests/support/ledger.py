@@ -250,10 +250,19 @@ def members_of(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+def _check_leftovers(folder: Path, patience: float = 15) -> None:
+    """Nothing temporary stays. A pack that is being sealed right now has such a file for a moment."""
+    end = time.monotonic() + patience
+    known = (".tar", ".index.jsonl", ".left", ".suspect")
+    while strange := [path.name for path in folder.iterdir() if not path.name.endswith(known)]:
+        assert time.monotonic() < end, f"left over: {strange}"
+        time.sleep(0.1)
+
+
 def _check_packs(folder: Path, ledger: Ledger, promises: list[Promise], found: Found) -> dict[str, list[str]]:
     contents: dict[str, list[str]] = defaultdict(list)
+    _check_leftovers(folder)
     for path in sorted(folder.iterdir()):
-        assert path.name.endswith((".tar", ".index.jsonl", ".left", ".suspect")), f"left over: {path.name}"
         if path.suffix != ".tar" or path.stat().st_size == 0:
             continue
         found.packs += 1
