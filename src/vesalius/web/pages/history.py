@@ -90,6 +90,8 @@ class History:
                 await self.take()
             except Problem:
                 pass  # busy: the next one will do
+            except RuntimeError:
+                return  # the pool has ended before us
             try:
                 await asyncio.wait_for(self.ctx.closing.wait(), EVERY)
             except TimeoutError:

@@ -43,7 +43,7 @@ SORTS: Mapping[str, int] = {
 }  # fmt: skip
 _NUMBERS = frozenset({SERIES_COUNT, INSTANCE_COUNT})
 
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _DATES = (
     (re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})"), (1, 2, 3)),
     (re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})"), (3, 2, 1)),
@@ -196,10 +196,10 @@ def questions(asked: Asked) -> tuple[list[Values], list[Values]]:
         base[DESCRIPTION] = (f"*{asked.description}*",)
     if not asked.q:
         return [base], []
-    if _UID.fullmatch(asked.q):
-        return [{**base, tag: (asked.q,)} for tag in (STUDY_UID,)], []
-    quick: list[Values] = []
     day = date_in(asked.q)
+    if day is None and _UID.fullmatch(asked.q):
+        return [{**base, STUDY_UID: (asked.q,)}], []
+    quick: list[Values] = []
     if day is not None and DATE not in base:
         quick.append({**base, DATE: (day,)})
     quick += [{**base, tag: (f"{asked.q}*",)} for tag in (PATIENT_ID, ACCESSION, STUDY_ID)]
