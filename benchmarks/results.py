@@ -42,6 +42,7 @@ GOALS: dict[str, str] = {
     "C-MOVE": ">= 2 x Orthanc",
     "metadata of 100 CT instances, first time": ">= 3 x Orthanc",
     "metadata of 100 CT instances, again": ">= 10 x Orthanc",
+    "STOW-RS": ">= 4 x Orthanc",
     "QIDO-RS": ">= 5 x Orthanc; a million at most 1.5 x a thousand",
     "WADO-RS 400 frames": ">= 4 x Orthanc; >= 0.5 x nginx",
     "WADO-RS of 4 studies": ">= 3 x Orthanc; >= 0.5 x nginx",

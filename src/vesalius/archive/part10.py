@@ -16,7 +16,6 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Protocol
 
 from vesalius.model.entities import Claim
@@ -52,6 +51,7 @@ class Opened:
 
     claim: Claim
     body: bytes
+    rest: bytes | memoryview = b""  # what follows in memory, of a file that was pushed
 
 
 class NotDicom(CannotUnderstand):
@@ -107,34 +107,49 @@ class PushedFile:
     """
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._held = b""
         self._enough = HEAD
 
     def feed(self, data: bytes | bytearray | memoryview) -> Opened | None:
-        """The next bytes; None: more are needed. Raises as `open_part10`."""
-        self._pieces.append(bytes(data))
-        self._size += len(data)
-        if self._size < self._enough:
-            return None
+        """The next bytes; None: more are needed. What is not read of them is the answer's `rest`.
+
+        Raises as `open_part10`.
+        """
+        if self._held or len(data) < self._enough:
+            self._held += data
+            if len(self._held) < self._enough:
+                return None
+            data = self._held
         try:
-            return self._open()
+            return self._open(data)
         except CutShort:
-            if self._size > LARGEST_META:
+            if len(data) > LARGEST_META:
                 raise
-            self._enough = self._size * 2
+            self._held = bytes(data)
+            self._enough = len(data) * 2
             return None
 
     def finish(self) -> Opened:
         """There are no more bytes. Raises as `open_part10`."""
-        return self._open()
+        return self._open(self._held)
 
-    def _open(self) -> Opened:
-        head = b"".join(self._pieces)
-        self._pieces = [head]
-        stream = BytesIO(head)
+    @staticmethod
+    def _open(data: bytes | bytearray | memoryview) -> Opened:
+        stream = _View(memoryview(data))
         opened = open_part10(stream)
-        return Opened(opened.claim, opened.body + stream.read())
+        return Opened(opened.claim, opened.body, stream.rest)
+
+
+class _View:
+    """Bytes in memory, of which only what is read is copied."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.rest = data
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty at the end."""
+        read, self.rest = self.rest[:size], self.rest[size:]
+        return bytes(read)
 
 
 def read_exactly(stream: Readable, size: int) -> bytes:

@@ -4,8 +4,8 @@ Theory. A body of `application/dicom` parts is never held: the multipart parser 
 arrives, the file's preamble and meta information are taken off, and the data set goes straight into
 `archive.ingest`. When a part ends its instance is handed to the group commit and the next part is read while that
 one becomes durable, so that twenty instances of one request share few syncs; the answer is written when the
-last of them is settled, and says of each what C-STORE would have said (`stow_results`). Large pieces are digested and
-written by a thread while the event loop receives and parses the next one; never more than two are held.
+last of them is settled, and says of each what C-STORE would have said (`stow_results`). Pieces are digested and written
+by a thread while the event loop receives and parses the next ones; a few at most are held.
 
 What is wrong with the request as a whole is an HTTP error, and then nothing was stored. What is wrong with one
 part concerns that part alone. A body that breaks off in its middle has stored what came whole before: the answer is
@@ -18,7 +18,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import structlog
@@ -59,8 +59,8 @@ log = structlog.get_logger()
 
 # Instances of one request that may wait for their commit; those of small ones wait in memory.
 MOST_UNDER_WAY = 64
-# A piece of the body from this size on is written by a thread while the next one is received, bytes.
-WORTH_A_THREAD = 64 << 10
+# Pieces of one body (some 400 KB each) that may wait for the thread that writes them.
+MOST_PIECES = 4
 
 
 class UnsupportedPart(CannotUnderstand):
@@ -262,6 +262,8 @@ class FilePart:
         check_claim(opened.claim)
         self._reception = self._ingest.receive(opened.claim, self._provenance, study=self._study)
         self._reception.write(opened.body)
+        if opened.rest:
+            self._reception.write(opened.rest)
 
     def end(self) -> None:
         """The part is whole."""
@@ -341,50 +343,79 @@ class _Files:
             self.storing.fail(CannotUnderstand(str(error)))
 
 
+class _Hand:
+    """A thread that takes the pieces of one body in order, while there are any: digests and system calls.
+
+    `give` never waits; the caller waits (`wait`) where more pieces are held than may be.
+    """
+
+    def __init__(self, files: _Files, pool: Executor) -> None:
+        self._files = files
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Sequence[Event]] = deque()
+        self._running: asyncio.Future[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the next piece should be waited with."""
+        return len(self._waiting) >= MOST_PIECES
+
+    def give(self, events: Sequence[Event]) -> None:
+        """The next piece. Raises what taking an earlier one raised."""
+        self._waiting.append(events)
+        if self._running is not None and self._running.done():
+            self._running.result()
+            self._running = None
+        if self._running is None:
+            self._running = self._loop.run_in_executor(self._pool, self._work)
+
+    async def wait(self) -> None:
+        """Until every piece that was given is taken. Raises what taking one raised."""
+        while self._running is not None:
+            await self._running
+            self._running = self._loop.run_in_executor(self._pool, self._work) if self._waiting else None
+
+    async def let_go(self) -> None:
+        """Until the thread has let go of the part, whatever it met; what it had not begun is dropped."""
+        self._waiting.clear()
+        if self._running is not None:
+            await asyncio.wait((self._running,))
+
+    def _work(self) -> None:
+        while self._waiting:
+            self._files.take(self._waiting.popleft())
+
+
 async def _store_files(
     ctx: WebContext, body: Body, parser: MultipartParser, provenance: Provenance, study: str
 ) -> list[Outcome]:
     files = _Files(ctx.ingest, provenance, study)
     storing = files.storing
-    loop = asyncio.get_running_loop()
-    writing: asyncio.Future[None] | None = None  # of the piece before, in a thread: digests and system calls
+    hand = _Hand(files, ctx.pool)
     try:
         while data := await body.read():
-            events = parser.feed(data)
-            if writing is not None:
-                await writing
-                writing = None
-            if len(data) < WORTH_A_THREAD:
-                files.take(events)
-            else:
-                writing = loop.run_in_executor(ctx.pool, files.take, events)
+            hand.give(parser.feed(data))
+            if hand.full or storing.full:
+                await hand.wait()
             if storing.full:
-                if writing is not None:
-                    await writing
                 await storing.settle(MOST_UNDER_WAY // 2)
-        if writing is not None:
-            await writing
+        await hand.wait()
         parser.finish()
     except MultipartError as error:
-        await _ended(writing)
+        await hand.wait()
         if not storing.any:
             files.abort()
             status = 413 if isinstance(error, MultipartLimitError) else 400
             raise Problem(status, str(error), headers=CLOSE) from None
         files.broken(error)
     except BaseException as error:
-        await _ended(writing)
+        await hand.let_go()
         files.abort()
         if isinstance(error, BrokenOff):
             await storing.done()
         raise
     return await storing.done()
-
-
-async def _ended(writing: asyncio.Future[None] | None) -> None:
-    """Wait until a thread lets go of the part, whatever it met."""
-    if writing is not None:
-        await asyncio.wait((writing,))
 
 
 def _is_dicom(content_type: str) -> bool:

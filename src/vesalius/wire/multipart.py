@@ -86,6 +86,7 @@ class MultipartParser:
         self._held: bytes = b"\r\n"  # a line has just ended, so that a delimiter may come first
         self._idle = 0
         self._parts = 0
+        self._error: MultipartError | None = None  # met behind events that had to be passed on first
 
     @property
     def done(self) -> bool:
@@ -98,11 +99,22 @@ class MultipartParser:
         return self._parts
 
     def feed(self, data: bytes) -> list[Event]:
-        """The next bytes. Raises `MultipartError`, `MultipartLimitError`."""
+        """The next bytes. Raises `MultipartError`, `MultipartLimitError`: after all that came before the error."""
+        if self._error is not None:
+            raise self._error
         events: list[Event] = []
+        try:
+            self._feed(data, events)
+        except MultipartError as error:
+            if not events:
+                raise
+            self._error = error
+        return events
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
         if self._state is _State.EPILOGUE:
             self._spend(len(data))
-            return events
+            return
         if self._held:
             data = self._held + data
             self._held = b""
@@ -119,10 +131,11 @@ class MultipartParser:
             else:
                 self._spend(len(data) - at)
                 at = None
-        return events
 
     def finish(self) -> None:
         """The body has ended. Raises `MultipartError` where its closing delimiter is missing."""
+        if self._error is not None:
+            raise self._error
         if self._state is _State.PREAMBLE:
             raise MultipartError("the multipart body does not hold its boundary")
         if self._state is not _State.EPILOGUE:

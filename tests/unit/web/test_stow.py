@@ -176,6 +176,15 @@ def test_a_body_that_breaks_off_has_stored_what_came_whole_before(site: Web) -> 
     assert site.archive.find_one(second[0]) is None
 
 
+def test_what_is_broken_behind_whole_parts_takes_none_of_them_along(site: Web) -> None:
+    made = [file("behind") for _ in range(3)]
+    whole = files(*(data for _, data in made))
+    answer = post(site, whole[:-4] + b"garbage" + b"x" * 100)
+    assert answer.status == 202
+    assert stored(answer.body) == {name for name, _ in made}
+    assert others(answer.body) == [0xC000]
+
+
 @pytest.mark.parametrize(
     "kind",
     [

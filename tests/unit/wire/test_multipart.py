@@ -170,3 +170,14 @@ def test_a_large_part_is_passed_on_as_it_comes() -> None:
     for _ in range(20):
         passed = sum(len(event.data) for event in parser.feed(piece) if isinstance(event, PartData))
         assert passed >= len(piece) - len(BOUNDARY) - 4
+
+
+def test_what_came_whole_before_an_error_is_passed_on_first() -> None:
+    data = body_of([({}, b"good")])[:-4] + b"junk"
+    parser = MultipartParser(BOUNDARY)
+    assert gather(parser.feed(data + b"\r\n")) == [({}, b"good")]
+    for _ in range(2):
+        with pytest.raises(MultipartError):
+            parser.feed(b"more")
+    with pytest.raises(MultipartError):
+        parser.finish()
