@@ -103,7 +103,8 @@ def _with_tombstone(fd: int, found: FoundMember) -> FoundMember:
 
 
 def find_later(fd: int, pack: str, start: int, *, verify: bool) -> FoundMember | None:
-    """The first member at or after `start`, whatever lies between; None if there is none."""
+    """The first member at or after `start` that the file holds to its end, whatever lies between; None if none."""
+    size = os.fstat(fd).st_size
     at = start & ~511
     while data := os.pread(fd, _SEARCH, at):
         place = data.find(_HEADER_MARK)
@@ -111,7 +112,9 @@ def find_later(fd: int, pack: str, start: int, *, verify: bool) -> FoundMember |
             if place % 512 == 0:
                 header = os.pread(fd, HEADER_READ, at + place)
                 found = parse_header(header, pack, at + place)
-                if found is not None and (not verify or digest_holds(fd, found.member)):
+                # A header may be whole and its data set cut off by the end of the file: a torn tail, no member.
+                whole = found is not None and found.member.offset + found.member.length <= size
+                if found is not None and whole and (not verify or digest_holds(fd, found.member)):
                     return found
             place = data.find(_HEADER_MARK, place + 1)
         if len(data) < 1024:
@@ -124,13 +127,15 @@ def find_later(fd: int, pack: str, start: int, *, verify: bool) -> FoundMember |
 def walk_over_damage(fd: int, pack: str, start: int) -> Iterator[FoundMember]:
     """As `walk` without digests, but a broken header does not hide the members behind it."""
     at = start
+    least = start  # where the next search begins: always further on, though a writer may cut the file meanwhile
     while True:
         for found in walk(fd, pack, at, verify=False):
             yield found
             at = found.member.end
-        later = find_later(fd, pack, at, verify=False) if data_after(fd, at) else None
+        later = find_later(fd, pack, max(at, least), verify=False) if data_after(fd, at) else None
         if later is None:
             return
+        least = later.member.header_offset + 512
         log.error("pack-damaged", pack=pack, offset=at, next_member=later.member.header_offset)
         at = later.member.header_offset
 

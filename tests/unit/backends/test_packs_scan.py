@@ -198,6 +198,19 @@ def test_a_gap_of_more_than_eight_gibibytes_is_stepped_over() -> None:
     assert len(blocks) == 3
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("left", [0, 1, 100, 3999])
+def test_a_scan_of_a_pack_that_ends_inside_its_last_member_ends(tmp_path: Path, left: int) -> None:
+    """As a power cut leaves it: the header is there, and the file is too short for the data set."""
+    store = open_store(tmp_path)
+    kept = [put(store, noise(4000, n), n).member for n in range(3)]
+    store.close()
+    path = tmp_path / f"{kept[0].pack}.tar"
+    os.truncate(path, kept[-1].dataset_offset + left)
+    assert [found.member for found in open_store(tmp_path).scan(kept[0].pack)] == kept[:-1]
+    assert [found.member for found in open_store(tmp_path).recover(kept[0].pack, 0)] == kept[:-1]
+
+
 def test_a_scan_goes_on_behind_a_broken_header(tmp_path: Path) -> None:
     path, kept = crashed(tmp_path, (1000, 70_000, 300))
     with path.open("r+b") as file:
