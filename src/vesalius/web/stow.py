@@ -18,20 +18,17 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from concurrent.futures import Executor
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from vesalius.archive.ingest import Ingest, Reception
-from vesalius.archive.part10 import SOP_CLASS, SOP_INSTANCE, Opened, PushedFile
-from vesalius.model.entities import Claim, Provenance, Receipt
-from vesalius.model.errors import CannotTranscode, CannotUnderstand, DataSetMismatch, VesaliusError
-from vesalius.model.identifiers import is_tolerable_uid, is_valid_uid
-from vesalius.standard.transfer_syntaxes import TRANSFER_SYNTAXES
+from vesalius.archive.ingest import Ingest
+from vesalius.model.entities import Provenance
+from vesalius.model.errors import CannotUnderstand
+from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.body import CLOSE, Body, BrokenOff
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
@@ -45,6 +42,7 @@ from vesalius.web.negotiation import (
     choose,
     parse_content_type,
 )
+from vesalius.web.stow_parts import MOST_UNDER_WAY, FilePart, OtherPart, Storing, UnsupportedPart, is_dicom
 from vesalius.web.stow_results import Outcome, as_json, as_xml, http_status, response_elements
 from vesalius.wire.multipart import (
     Event,
@@ -57,14 +55,8 @@ from vesalius.wire.multipart import (
 
 log = structlog.get_logger()
 
-# Instances of one request that may wait for their commit; those of small ones wait in memory.
-MOST_UNDER_WAY = 64
 # Pieces of one body (some 400 KB each) that may wait for the thread that writes them.
 MOST_PIECES = 4
-
-
-class UnsupportedPart(CannotUnderstand):
-    """A part of a media type that this request does not carry (H3)."""
 
 
 def routes(ctx: WebContext) -> list[BaseRoute]:
@@ -141,167 +133,7 @@ def _answer(ctx: WebContext, request: Request, outcomes: list[Outcome], answer_t
     return Response(body, status, headers, answer_type)
 
 
-# -- instances ------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    """One instance that has come whole, and what will become of it."""
-
-    claim: Claim
-    future: Future[Receipt]
-
-
-class Storing:
-    """The instances of one request: handed to the group commit, their outcomes gathered in order."""
-
-    def __init__(self, provenance: Provenance) -> None:
-        self._provenance = provenance
-        self._under_way: deque[_UnderWay] = deque()
-        self.outcomes: list[Outcome] = []
-
-    @property
-    def any(self) -> bool:
-        """Whether anything was handed over or failed so far."""
-        return bool(self._under_way or self.outcomes)
-
-    @property
-    def full(self) -> bool:
-        """Whether the oldest ought to be waited for."""
-        return len(self._under_way) >= MOST_UNDER_WAY
-
-    def add(self, claim: Claim, future: Future[Receipt]) -> None:
-        """An instance that has come whole."""
-        self._under_way.append(_UnderWay(claim, future))
-
-    def fail(self, error: BaseException, claim: Claim | None = None) -> None:
-        """A part of which nothing is stored."""
-        future: Future[Receipt] = Future()
-        future.set_exception(error)
-        self.add(claim or Claim("", "", ""), future)
-
-    async def settle(self, leave: int = 0) -> None:
-        """Wait for the oldest until only `leave` are under way."""
-        while len(self._under_way) > leave:
-            item = self._under_way.popleft()
-            try:
-                receipt = await asyncio.wrap_future(item.future)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                self.outcomes.append(Outcome(item.claim.sop_class, item.claim.sop_instance, error=error))
-                if not isinstance(error, VesaliusError):
-                    log.error("stow-fault", exc_info=error, association=self._provenance.association)
-            else:
-                self.outcomes.append(Outcome(item.claim.sop_class, receipt.sop_instance, receipt.study, receipt.series))
-
-    async def done(self) -> list[Outcome]:
-        """Every outcome."""
-        await self.settle()
-        failed = sum(outcome.error is not None for outcome in self.outcomes)
-        log.info(
-            "stow",
-            association=self._provenance.association,
-            address=self._provenance.address,
-            stored=len(self.outcomes) - failed,
-            failed=failed,
-        )
-        return self.outcomes
-
-
-def check_claim(claim: Claim) -> None:
-    """Refuse what cannot be named or kept. Raises `DataSetMismatch`, `CannotTranscode` (C122)."""
-    missing = [tag for tag, uid in ((SOP_CLASS, claim.sop_class), (SOP_INSTANCE, claim.sop_instance)) if not uid]
-    if missing:
-        raise DataSetMismatch("the data set has no SOP Class or SOP Instance UID", offending=missing)
-    syntax = claim.transfer_syntax
-    # Any transfer syntax is kept as sent, a private or a future one too; but it must be one (H11).
-    of_the_standard = syntax.startswith("1.2.840.10008.") and syntax not in TRANSFER_SYNTAXES
-    carrier = syntax.startswith(("1.2.840.10008.1.2.6.", "1.2.840.10008.1.2.7."))
-    if not is_valid_uid(syntax) or carrier or (of_the_standard and not syntax.startswith("1.2.840.10008.1.2.")):
-        raise CannotTranscode("what the file names as its transfer syntax is none that data sets are kept in")
-
-
-class FilePart:
-    """One `application/dicom` part on its way in. Ends with `end` or `abort`."""
-
-    __slots__ = ("_claim", "_file", "_ingest", "_provenance", "_reception", "_refused", "_storing", "_study")
-
-    def __init__(self, ingest: Ingest, storing: Storing, provenance: Provenance, study: str) -> None:
-        self._ingest = ingest
-        self._storing = storing
-        self._provenance = provenance
-        self._study = study
-        self._file: PushedFile | None = PushedFile()
-        self._claim: Claim | None = None
-        self._reception: Reception | None = None
-        self._refused: BaseException | None = None
-
-    def write(self, data: bytes | memoryview) -> None:
-        """The next bytes. Never raises: a refusal is told at the end."""
-        if self._reception is not None:
-            self._reception.write(data)
-        elif self._file is not None:
-            self._open(data)
-
-    def _open(self, data: bytes | memoryview | None) -> None:
-        file = self._file
-        if file is None:
-            return
-        try:
-            opened = file.finish() if data is None else file.feed(data)
-            if opened is not None:
-                self._file = None
-                self._receive(opened)
-        except VesaliusError as error:
-            self._file = None
-            self._refused = error
-
-    def _receive(self, opened: Opened) -> None:
-        self._claim = opened.claim
-        check_claim(opened.claim)
-        self._reception = self._ingest.receive(opened.claim, self._provenance, study=self._study)
-        self._reception.write(opened.body)
-        if opened.rest:
-            self._reception.write(opened.rest)
-
-    def end(self) -> None:
-        """The part is whole."""
-        if self._file is not None:
-            self._open(None)
-        if self._reception is not None and self._claim is not None:
-            self._storing.add(self._claim, self._reception.finish())
-        else:
-            self._storing.fail(self._refused or CannotUnderstand("the part is empty"), self._claim)
-
-    def abort(self) -> None:
-        """The body broke off within the part: nothing of it stays."""
-        if self._reception is not None:
-            self._reception.abort()
-
-    def lost(self) -> None:
-        """As `abort`, and the answer shall say so."""
-        self.abort()
-        self._storing.fail(CannotUnderstand("the body broke off within this part"), self._claim)
-
-
-class _OtherPart:
-    """A part that this request may not carry."""
-
-    def __init__(self, storing: Storing) -> None:
-        self._storing = storing
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Nothing is kept of it."""
-
-    def end(self) -> None:
-        """It is among the failures."""
-        self._storing.fail(UnsupportedPart("the media type of the part is not the one that was announced"))
-
-    def abort(self) -> None:
-        """There is nothing to take back."""
-
-    lost = end
+# -- bodies -------------------------------------------------------------------------------------
 
 
 class _Files:
@@ -311,7 +143,7 @@ class _Files:
         self._ingest = ingest
         self._provenance = provenance
         self._study = study
-        self._part: FilePart | _OtherPart | None = None
+        self._part: FilePart | OtherPart | None = None
         self.storing = Storing(provenance)
 
     def take(self, events: Sequence[Event]) -> None:
@@ -321,10 +153,10 @@ class _Files:
                 if self._part is not None:
                     self._part.write(event.data)
             elif isinstance(event, PartBegins):
-                if _is_dicom(event.headers.get("content-type", "")):
+                if is_dicom(event.headers.get("content-type", "")):
                     self._part = FilePart(self._ingest, self.storing, self._provenance, self._study)
                 else:
-                    self._part = _OtherPart(self.storing)
+                    self._part = OtherPart(self.storing)
             else:
                 if self._part is not None:
                     self._part.end()
@@ -416,11 +248,6 @@ async def _store_files(
             await storing.done()
         raise
     return await storing.done()
-
-
-def _is_dicom(content_type: str) -> bool:
-    """Whether a part holds a file; a part that does not say is what the whole was announced to be."""
-    return not content_type or content_type.partition(";")[0].strip().lower() == DICOM
 
 
 async def _store_one(ctx: WebContext, body: Body, provenance: Provenance, study: str) -> list[Outcome]:

@@ -34,7 +34,7 @@ from vesalius.web.body import CLOSE, Body
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import DICOM_JSON, DICOM_XML, JSON, OCTETS, parse_content_type
-from vesalius.web.stow import MOST_UNDER_WAY, Storing, check_claim
+from vesalius.web.stow_parts import MOST_UNDER_WAY, Storing, check_claim
 from vesalius.web.stow_results import Outcome
 from vesalius.wire.multipart import MultipartError, MultipartLimitError, MultipartParser, PartBegins, PartData
 

@@ -1,4 +1,4 @@
-"""Deletion through the whole service: gone for all protocols, back on demand, whole after SIGKILL, destroyed in time."""
+"""Deletion through the whole service: gone for all protocols, back on demand, safe from SIGKILL, at last destroyed."""
 
 from __future__ import annotations
 
