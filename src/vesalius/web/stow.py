@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -52,8 +51,6 @@ from vesalius.wire.multipart import (
     PartBegins,
     PartData,
 )
-
-log = structlog.get_logger()
 
 # Pieces of one body (some 400 KB each) that may wait for the thread that writes them.
 MOST_PIECES = 4
