@@ -23,6 +23,7 @@ from vesalius.backends.blobs_packs import PackStore
 from vesalius.backends.index_memory import MemoryIndex
 from vesalius.backends.packs_volume import PackSettings
 from vesalius.backends.pixels_codecs import PixelCodecs
+from vesalius.dimse.answers import is_listed
 from vesalius.dimse.server import DimseServer
 from vesalius.dimse.services import DimseSettings, Observer, Services
 from vesalius.model.entities import RIGHTS, Claim, Peer, Provenance, Receipt
@@ -43,6 +44,7 @@ class Seen(Observer):
 
     rejected: list[tuple[int, int, int]] = field(default_factory=list)
     done: list[tuple[str, int]] = field(default_factory=list)
+    unlisted: list[tuple[str, int]] = field(default_factory=list)  # answered, and not in dimse/answers.py
     opened: int = 0
     closed: int = 0
 
@@ -57,6 +59,8 @@ class Seen(Observer):
 
     def operation_done(self, name: str, status: int, seconds: float) -> None:
         self.done.append((name, status))
+        if not is_listed(name, status):
+            self.unlisted.append((name, status))
 
 
 @dataclass
@@ -137,6 +141,7 @@ async def running_site(
         codecs.close()
         blobs.close()
         index.close()
+    assert seen.unlisted == []
 
 
 def leftovers(server: DimseServer) -> Iterator[str]:

@@ -83,9 +83,17 @@ class Ingest:
         self._closed = False
 
     def receive(
-        self, claim: Claim, provenance: Provenance, *, refuse_conflicts: bool = False, study: str = ""
+        self,
+        claim: Claim,
+        provenance: Provenance,
+        *,
+        refuse_conflicts: bool = False,
+        study: str = "",
+        declared: bool = False,
     ) -> Reception:
         """Begin to receive one instance; with `study`, one of that study or none at all.
+
+        `declared`: its class was agreed on as a storage class (PS3.4 B.3.1.3), though no table knows it.
 
         Raises `InvalidInstanceUID`, `ClassNotSupported` for the claim, `OutOfResources` where there is no
         room or the archive is closing. `provenance.received_at` is filled in if empty.
@@ -93,7 +101,7 @@ class Ingest:
         try:
             if self._closed:
                 raise OutOfResources("the archive is shutting down", hint="send again later")
-            check_claim(claim)
+            check_claim(claim, declared=declared)
             if not provenance.received_at:
                 provenance = dataclasses.replace(provenance, received_at=self._clock.utc())
             writer = self._blobs.begin(claim, provenance)

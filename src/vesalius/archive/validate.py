@@ -20,8 +20,8 @@ SOP_INSTANCE_UID = 0x00080018
 STUDY_INSTANCE_UID = 0x0020000D
 
 
-def check_claim(claim: Claim) -> None:
-    """Refuse what must not even begin.
+def check_claim(claim: Claim, *, declared: bool = False) -> None:
+    """Refuse what must not even begin. `declared`: the class was agreed on as a storage class that no table knows.
 
     Raises `InvalidInstanceUID` (PS3.5 9.1; status 0117) and `ClassNotSupported` (status 0122).
     """
@@ -31,7 +31,7 @@ def check_claim(claim: Claim) -> None:
             hint="digits in components between dots, 64 characters at most (PS3.5 9.1)",
             offending=(SOP_INSTANCE_UID,),
         )
-    if not is_storage(claim.sop_class):
+    if not declared and not is_storage(claim.sop_class):
         raise ClassNotSupported("the SOP class is not a storage class", offending=(SOP_CLASS_UID,))
 
 

@@ -19,6 +19,7 @@ import structlog
 
 from vesalius.archive.ingest import Ingest, Reception
 from vesalius.dimse.association import Association, Context
+from vesalius.dimse.contexts import is_declared_storage
 from vesalius.dimse.errors import Answer, answer_for
 from vesalius.dimse.operations import Operation, Response, Sink
 from vesalius.model.entities import Claim, Provenance, Receipt
@@ -52,7 +53,12 @@ class StoreProvider:
             association=assoc.name,
         )
         try:
-            reception = self._ingest.receive(claim, provenance, refuse_conflicts=assoc.refuse_conflicts)
+            reception = self._ingest.receive(
+                claim,
+                provenance,
+                refuse_conflicts=assoc.refuse_conflicts,
+                declared=is_declared_storage(operation.context.abstract_syntax),
+            )
         except VesaliusError as error:
             return operation.refuse_after_data(answer_for(error))
         return Receiving(operation, reception)

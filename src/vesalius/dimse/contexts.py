@@ -104,6 +104,11 @@ def service_for(abstract_syntax: str, common: CommonExtendedNegotiation | None) 
     return None
 
 
+def is_declared_storage(abstract_syntax: str) -> bool:
+    """Whether an accepted context can only be one that its proposer declared to be of the Storage service class."""
+    return service_for(abstract_syntax, None) is None
+
+
 def find_options(info: bytes) -> Options:
     """What extended negotiation granted to a FIND class; `info` as the acceptor answered it."""
     granted = QueryOptions.decode(info)

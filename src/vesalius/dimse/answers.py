@@ -1,0 +1,83 @@
+"""Every status that this archive answers, by service, and when: the list that its conformance statement prints.
+
+Sources: PS3.7 9.1 and Annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4. A test names for each line the test
+that produces it, and the tests' observer knows no status that is not here. What the standard lists and is not here is
+never answered: nothing received is coerced or discarded (B000, B006, B007 of C-STORE), no answer is cut at a number
+(B001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vesalius.dimse.errors import CONFLICT_REFUSED, INTERNAL_ERROR
+from vesalius.standard import statuses
+
+# Before a service looks at a request (`association.Association`).
+_ANY: Mapping[int, str] = {
+    statuses.SOP_CLASS_NOT_SUPPORTED: "the request names another SOP Class than its presentation context",
+    statuses.DUPLICATE_INVOCATION: "its Message ID is that of an operation still open",
+    statuses.UNRECOGNIZED_OPERATION: "the operation is not one that this archive, or the SOP Class, offers",
+}
+_FAULT = "a fault of this archive; the log tells of it"
+_UNREADABLE = "the identifier is no data set"
+_RIGHT = "the peer lacks the right to"
+_NO_IDENTIFIER = "the request has no identifier"
+
+_FIND: Mapping[int, str] = {
+    statuses.SUCCESS: "every match was answered",
+    statuses.PENDING: "a match; every key was matched and is returned",
+    statuses.PENDING_UNSUPPORTED_KEYS: "a match; some keys of the request are neither matched nor returned",
+    statuses.CANCEL: "the requester cancelled",
+    statuses.NOT_AUTHORIZED: f"{_RIGHT} query",
+    statuses.MISTYPED_ARGUMENT: _NO_IDENTIFIER,
+    statuses.OUT_OF_RESOURCES: "the index is away, or a limit is passed: identifier, wildcards, patterns",
+    statuses.IDENTIFIER_MISMATCH: "the level or a unique key above it is missing or does not fit the model",
+    statuses.UNABLE_TO_PROCESS: f"{_UNREADABLE}, or a value in it cannot be read: a reversed range, a day that does "
+    "not exist, a UID that is none",
+    INTERNAL_ERROR: _FAULT,
+}
+_GET: Mapping[int, str] = {
+    statuses.SUCCESS: "every sub-operation succeeded, or there was none to do",
+    statuses.PENDING: "sub-operations go on; at the latest every `limits.pending_interval`",
+    statuses.CANCEL: "the requester cancelled; the counts say how far it came",
+    statuses.SUBOPERATIONS_FAILED: "some sub-operations failed, or were answered with a warning",
+    statuses.NOT_AUTHORIZED: f"{_RIGHT} retrieve",
+    statuses.MISTYPED_ARGUMENT: _NO_IDENTIFIER,
+    statuses.CANNOT_COUNT_MATCHES: "the index is away, or the identifier is larger than the limit",
+    statuses.CANNOT_PERFORM_SUBOPERATIONS: "no sub-operation succeeded, or too many retrieves go on "
+    "(`limits.sub_operations`)",
+    statuses.IDENTIFIER_MISMATCH: "the level or a unique key is missing or does not fit the model",
+    statuses.UNABLE_TO_PROCESS: _UNREADABLE,
+    INTERNAL_ERROR: _FAULT,
+}
+
+ANSWERS: Mapping[str, Mapping[int, str]] = {
+    "any": _ANY,
+    "C-ECHO": {statuses.SUCCESS: "always"},
+    "C-STORE": {
+        statuses.SUCCESS: "the instance is durable and findable",
+        statuses.INVALID_SOP_INSTANCE: "the SOP Instance UID breaks the rules of construction",
+        statuses.SOP_CLASS_NOT_SUPPORTED: "the SOP Class is no storage class",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} store",
+        statuses.MISTYPED_ARGUMENT: "the request has no data set",
+        statuses.OUT_OF_RESOURCES: "no room, the volume refused a write, the index is away, or a limit is passed: "
+        "try again later",
+        statuses.DATA_SET_MISMATCH: "the data set contradicts the request, or lacks one of its UIDs",
+        statuses.CANNOT_UNDERSTAND: "the data set cannot be read in the transfer syntax that was agreed",
+        INTERNAL_ERROR: _FAULT,
+        CONFLICT_REFUSED: "another instance is kept under this UID, and the peer has `refuse_conflicts`",
+    },
+    "C-FIND": _FIND,
+    "C-MOVE": {
+        **_GET,
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} retrieve, or to name this destination",
+        statuses.MOVE_DESTINATION_UNKNOWN: "the move destination is no peer of this archive",
+    },
+    "C-GET": _GET,
+}
+
+
+def is_listed(service: str, status: int) -> bool:
+    """Whether a service answers this status, as far as this list knows."""
+    return status in ANSWERS["any"] or status in ANSWERS.get(service, {})
