@@ -43,6 +43,7 @@ LARGEST_INFLATED = 256 << 20  # of a deflated data set, in this process; larger 
 LARGEST_STATE = 16 << 20  # of a presentation state
 HELD_INFLATED = 32 << 20  # inflated data sets in memory
 KNOWN = 4096  # instances whose frames are known
+AT_ONCE = 32 << 10  # bytes; a longer header is not read in an event loop
 
 _ITEM_HEAD = struct.Struct("<HHI")
 # Only the description of the pixels is wanted: long values and sequences are passed over.
@@ -195,19 +196,32 @@ class Frames:
                 self._known.move_to_end(digest)
         if known is None:
             known = _work_out(read, pixels, syntax)
-            with self._lock:
-                self._known[digest] = known
-                while len(self._known) > KNOWN:
-                    self._known.popitem(last=False)
+            self._remember(digest, known)
         return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
 
-    def opened(self, instance: StoredInstance) -> FrameSet | None:
-        """The frames of an instance that has been opened not long ago, without reading anything; None otherwise."""
-        known, pixels = self._known.get(instance.member.sha256), instance.pixels
-        if known is None or pixels is None or lookup(instance.transfer_syntax).deflated:
+    def open_at_once(self, instance: StoredInstance) -> FrameSet | None:
+        """The same without waiting for a disk; None where that is not possible. Raises `CannotTranscode` as `open`."""
+        pixels, syntax = instance.pixels, instance.transfer_syntax
+        if pixels is None or lookup(syntax).deflated:
             return None
+        digest = instance.member.sha256
+        known = self._known.get(digest)
+        if known is None:
+            if pixels.offset > AT_ONCE or cells_are_big_endian(syntax):
+                return None
+            header = self._blobs.read_at_once(instance.member, 0, pixels.offset)
+            if header is None:
+                return None
+            known = _work_out(lambda at, length: header[at : at + length], pixels, syntax)
+            self._remember(digest, known)
         read = partial(self._blobs.read, instance.member)
-        return FrameSet(instance, pixels, instance.transfer_syntax, known, read, self._transcoder)
+        return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
+
+    def _remember(self, digest: str, known: _Known) -> None:
+        with self._lock:
+            self._known[digest] = known
+            while len(self._known) > KNOWN:
+                self._known.popitem(last=False)
 
     def state(self, instance: StoredInstance) -> PresentationSource:
         """A presentation state to be applied to pictures. Raises `CannotTranscode` for one too large."""

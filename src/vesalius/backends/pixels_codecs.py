@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -45,6 +46,7 @@ class PixelCodecs:
         self._idle: list[PixelProcess] = []
         self._lock = threading.Lock()
         self._reaper: threading.Timer | None = None
+        self._used = 0.0  # when a worker was last given back
         self._closed = False
 
     def choose(self, stored: str, accepted: Sequence[str]) -> str | None:
@@ -137,16 +139,24 @@ class PixelCodecs:
         with self._lock:
             if worker.alive and not self._closed:
                 self._idle.append(worker)
-                if self._reaper is not None:
-                    self._reaper.cancel()
-                self._reaper = threading.Timer(self._limits.idle_seconds, self._reap)
-                self._reaper.daemon = True
-                self._reaper.start()
+                self._used = time.monotonic()
+                if self._reaper is None:
+                    self._reap_in(self._limits.idle_seconds)
                 return
         worker.end()
 
+    def _reap_in(self, seconds: float) -> None:
+        self._reaper = threading.Timer(seconds, self._reap)
+        self._reaper.daemon = True
+        self._reaper.start()
+
     def _reap(self) -> None:
         with self._lock:
+            left = self._used + self._limits.idle_seconds - time.monotonic()
+            if left > 0 and not self._closed:
+                self._reap_in(left)
+                return
+            self._reaper = None
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.end()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import select
 import subprocess
 import sys
-import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from vesalius.backends.pixels_messages import HEAD, REPLY, Operation, Status
-from vesalius.model.errors import CannotTranscode
+from vesalius.model.errors import CannotTranscode, OutOfResources
 
 # Keys that the server believes a worker to remember. More would only be asked in vain.
 REMEMBERED_KEYS = 1024
+PIPE = 1 << 20  # bytes; a whole frame goes through without the two processes taking turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,13 @@ class PixelProcess:
             env=environment,
             bufsize=0,
         )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise OutOfResources("a worker process has no pipes")
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        for fd in (self._to, self._from):
+            os.set_blocking(fd, False)
+            with contextlib.suppress(OSError):  # more than a user may have
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
         self._seconds = limits.seconds
         self.keys: OrderedDict[str, None] = OrderedDict()  # what it probably remembers
 
@@ -74,23 +85,19 @@ class PixelProcess:
 
         Raises `CannotTranscode`; then `alive` tells whether it can go on.
         """
-        timer = threading.Timer(self._seconds, self._process.kill)
-        timer.daemon = True
-        timer.start()
+        deadline = time.monotonic() + self._seconds
         try:
-            self._send(HEAD.pack(operation, len(arguments), len(first), len(second)) + arguments)
-            self._send(first)
-            self._send(second)
-            status, length = REPLY.unpack(self._receive(REPLY.size))
-            answer = self._receive(length)
+            self._send(HEAD.pack(operation, len(arguments), len(first), len(second)) + arguments, deadline)
+            self._send(first, deadline)
+            self._send(second, deadline)
+            status, length = REPLY.unpack(self._receive(REPLY.size, deadline))
+            answer = self._receive(length, deadline)
         except (OSError, EOFError) as error:
             self.end()
             raise CannotTranscode(
                 f"the decoder died or ran out of its limits (exit status {self._process.returncode})",
                 hint="the stored bytes are unharmed; have the receiver accept the stored transfer syntax",
             ) from error
-        finally:
-            timer.cancel()
         if status == Status.FAILED:
             raise CannotTranscode(answer.decode("utf-8", "replace"))
         return answer if status == Status.DONE else None
@@ -106,21 +113,32 @@ class PixelProcess:
                 except OSError:
                     continue
 
-    def _send(self, data: bytes) -> None:
-        pipe = self._process.stdin
+    def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
-        while pipe is not None and len(view):
-            view = view[os.write(pipe.fileno(), view[: 1 << 20]) :]
+        while len(view):
+            try:
+                view = view[os.write(self._to, view) :]
+            except BlockingIOError:
+                _wait(self._to, select.POLLOUT, deadline)
 
-    def _receive(self, length: int) -> bytes:
-        pipe = self._process.stdout
-        if pipe is None:
-            raise EOFError
+    def _receive(self, length: int, deadline: float) -> bytes:
         parts = []
         while length:
-            part = os.read(pipe.fileno(), min(length, 1 << 20))
+            try:
+                part = os.read(self._from, min(length, 1 << 20))
+            except BlockingIOError:
+                _wait(self._from, select.POLLIN, deadline)
+                continue
             if not part:
                 raise EOFError
             parts.append(part)
             length -= len(part)
         return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _wait(fd: int, event: int, deadline: float) -> None:
+    """Until a pipe can go on. Raises `TimeoutError` (an `OSError`) at the deadline."""
+    poll = select.poll()
+    poll.register(fd, event)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError("the worker does not answer")

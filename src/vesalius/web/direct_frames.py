@@ -2,8 +2,8 @@
 
 Theory. Scrolling through a stack is hundreds of requests for one frame each. Of what such an answer costs, reading the
 half megabyte is the smallest part; finding the route, building request and response objects and going to a thread
-and back cost three times that. So a plain request (GET, one frame, no query) for an instance that has been
-opened before, whose bytes the store has in memory and that goes out as it is stored, is answered here. Whatever is
+and back cost three times that. So a plain request (GET, one frame, no query) for a frame whose bytes the store
+has in memory, and that goes out as it is stored, is answered here. Whatever is
 unusual about it, an error included, goes the long way, which answers every case: this one is only ever quicker, never
 different (a test compares the two).
 
@@ -78,7 +78,7 @@ class DirectFrames:
             return None
         try:
             found = list(ctx.index.select(Level.IMAGE, studies=(match[2],), series=(match[3],), instances=(match[4],)))
-            frames = ctx.frames.opened(found[0]) if found else None
+            frames = ctx.frames.open_at_once(found[0]) if found else None
             if frames is None or frames.length(int(match[5]) - 1) > LARGEST:
                 return None
             form = self._form(accept, frames)
