@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -89,6 +92,42 @@ def _length(report: pydicom.Dataset) -> str:
             return str(item.MeasuredValueSequence[0].NumericValue)
         waiting += item.get("ContentSequence", [])
     raise AssertionError("the report has no length")
+
+
+def test_a_key_image_is_kept_by_one_key_and_marked_after_a_reload(
+    open_viewer: Callable[..., Viewer], archive: Archive, tmp_path: Path
+) -> None:
+    viewer = open_viewer(f"/workstation/studies/{CT_HEAD}")
+    viewer.pane().hover()
+    viewer.page.mouse.wheel(0, 300)
+    viewer.page.keyboard.press("k")
+    viewer.wait_for(lambda: viewer.pane_text() >= {"Key", "image"}, "mark on the key image")
+    shown = viewer.values([])["imageId"]
+    (series,) = archive.query(f"/studies/{CT_HEAD}/series", Modality="KO")
+    (instance,) = archive.query(f"/studies/{CT_HEAD}/series/{series['0020000E']['Value'][0]}/instances")
+    document = archive.read(
+        f"/studies/{CT_HEAD}/series/{series['0020000E']['Value'][0]}/instances/{instance['00080018']['Value'][0]}"
+    )
+    assert document.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID in shown
+    assert (document.PatientID, document.ConceptNameCodeSequence[0].CodeValue) == ("8775070", "113000")
+    assert faults_of(document, tmp_path / "key.dcm") == []
+
+    viewer.open(f"/workstation/studies/{CT_HEAD}")
+    viewer.pane().hover()
+    viewer.page.mouse.wheel(0, -300)
+    viewer.page.keyboard.press("Shift+K")
+    viewer.wait_for(lambda: viewer.values([])["imageId"] == shown, "the key image again")
+    viewer.wait_for(lambda: viewer.pane_text() >= {"Key", "image"}, "its mark")
+
+
+def faults_of(ds: pydicom.Dataset, path: Path) -> list[str]:
+    """What dciodvfy calls an error; nothing where it is not installed."""
+    tool = Path(sys.executable).with_name("dciodvfy")
+    if not tool.exists():
+        return []
+    ds.save_as(path)
+    done = subprocess.run([tool, "-new", path], capture_output=True, text=True, check=False)
+    return [line for line in done.stderr.splitlines() if line.startswith("Error")]
 
 
 def test_an_address_cannot_make_the_viewer_ask_elsewhere(open_viewer: Callable[..., Viewer]) -> None:

@@ -43,9 +43,10 @@ from vesalius.web.viewer_site import ViewerFolder, ViewerSite
 _FILES = files("vesalius.web")
 _PAGE = Template((_FILES / "templates" / "viewer.html").read_text(encoding="utf-8"))
 _MISSING = Template((_FILES / "templates" / "no-viewer.html").read_text(encoding="utf-8"))
-# What is ours in the viewer: its configuration and its colours.
+# What is ours in the viewer: its configuration, key images, and its colours.
 _OWN = {
     "app-config.js": ((_FILES / "static" / "viewer-config.js").read_bytes(), "text/javascript"),
+    "key-images.js": ((_FILES / "static" / "viewer-key-images.js").read_bytes(), "text/javascript"),
     "theme.css": ((_FILES / "static" / "viewer-theme.css").read_bytes(), "text/css"),
 }
 

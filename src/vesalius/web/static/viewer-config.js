@@ -120,10 +120,10 @@
   window.config = {
     name: 'vesalius',
     routerBasename: viewer,
-    extensions: [arrangements],
+    extensions: [arrangements, window.vesaliusKeyImages.extension],
     modes: [],
     // No tour at the first study: it lies over the images.
-    customizationService: [{ 'ohif.tours': { $set: [] }, ...overlays }],
+    customizationService: [{ 'ohif.tours': { $set: [] }, ...overlays, ...window.vesaliusKeyImages.customizations }],
     showPatientInfo: 'visibleReadOnly',
     showStudyList: true,
     showWarningMessageForCrossOrigin: false,
@@ -137,8 +137,11 @@
     // Said once in thirty days, not at every study: neither the viewer nor Vesalius is a certified medical device.
     investigationalUseDialog: { option: 'configure', days: 30 },
     whiteLabeling: {
-      createLogoComponentFn: React =>
-        React.createElement('a', { href: studies, title: 'Studies', className: 'text-foreground text-lg' }, 'Vesalius'),
+      createLogoComponentFn: React => {
+        window.vesaliusKeyImages.React = React;
+        const look = { href: studies, title: 'Studies', className: 'text-foreground text-lg' };
+        return React.createElement('a', look, 'Vesalius');
+      },
     },
     defaultDataSourceName: 'vesalius',
     dataSources: [
