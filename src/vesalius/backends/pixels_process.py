@@ -41,6 +41,8 @@ class PixelProcess:
             name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "VIRTUAL_ENV") if name in os.environ
         }
         environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+        # Frames come and go: their memory is kept and not mapped and faulted in anew for each.
+        environment |= {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
         self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
             [
                 sys.executable,
