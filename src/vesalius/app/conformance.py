@@ -14,7 +14,8 @@ from vesalius.app.dicomweb import conformance
 from vesalius.app.settings import ServerSettings
 from vesalius.app.settings_limits import LimitSettings
 from vesalius.dimse import contexts
-from vesalius.dimse.errors import STATUS_OF
+from vesalius.dimse.answers import ANSWERS
+from vesalius.dimse.client import IMPLEMENTATION_VERSION
 from vesalius.model.attributes import ATTRIBUTES, SEQUENCES
 from vesalius.model.attributes_table import ColumnKind, KeyType
 from vesalius.model.entities import Level
@@ -23,7 +24,7 @@ from vesalius.standard import sop_classes as sop
 from vesalius.standard import transfer_syntaxes as ts
 from vesalius.standard.dictionary import keyword_of
 from vesalius.standard.edition import EDITION
-from vesalius.standard.statuses import StatusKind, describe, kind_of
+from vesalius.standard.statuses import describe, kind_of
 from vesalius.wire.ul_table import ACTIONS, EXTENSIONS
 
 _MATCHING = {
@@ -38,6 +39,18 @@ _MATCHING = {
     ColumnKind.MULTI: "single value, wildcard; any of its values",
     ColumnKind.SEQUENCE: "sequence",
 }
+_MATCHING_OF = {
+    (ColumnKind.MULTI, "UI"): "single value, list of UID; any of its values",
+    (ColumnKind.MULTI, "DS"): "single value; any of its values",
+    (ColumnKind.MULTI, "IS"): "single value; any of its values",
+}
+# Never matched: they say how the others are meant (PS3.4 C.2.2.2).
+_NO_KEYS = {
+    0x00080005: "not matched: the repertoire of the request",
+    0x00080201: "not matched: the zone of the request",
+}
+# What a code means here, where the standard uses it for several things.
+_MEANING = {0xB000: "sub-operations complete, one or more failures or warnings"}
 _KEY = {KeyType.UNIQUE: "unique", KeyType.REQUIRED: "required", KeyType.OPTIONAL: "optional"}
 
 
@@ -76,6 +89,20 @@ def _overview() -> Iterator[str]:
 
 
 def _introduction() -> Iterator[str]:
+    yield "## 2 Table of contents"
+    yield "\n".join(
+        (
+            "1. Overview",
+            "2. Table of contents",
+            "3. Introduction",
+            "4. Implementation model",
+            "5. Service and interoperability description",
+            "6. Configuration",
+            "7. Network and media communication details",
+            "8. Security",
+            "9. Annexes: SOP classes, query keys",
+        )
+    )
     yield "## 3 Introduction"
     yield (
         "This statement is generated from the tables that the program itself uses; it cannot list what is not "
@@ -91,6 +118,22 @@ def _model() -> Iterator[str]:
         "several worker processes. As user it opens associations for `vesalius send`, `find`, `retrieve`, `echo`, "
         "and for the sub-operations of C-MOVE. What is received on one association can be found on every other "
         "one as soon as the response with status 0000 has been sent."
+    )
+    yield table(
+        ("As user", "Opened by", "Proposes"),
+        (
+            ("Verification", "`vesalius echo`, `vesalius peers test`", "Explicit and Implicit VR Little Endian"),
+            ("Storage", "`vesalius send`, C-MOVE of a peer; an association is used again for `limits.reuse`",
+             "a context for each class and stored transfer syntax, and the two above"),
+            ("FIND", "`vesalius find --peer`, and before a C-GET to learn the classes of the study",
+             "relational queries, combined date-time matching, fuzzy names where asked for"),
+            ("MOVE, GET", "`vesalius retrieve --peer`",
+             "GET: the storage classes with this side as SCP, each compressed transfer syntax in a context of its own"),
+        ),
+    )  # fmt: skip
+    yield (
+        "A peer's warning is reported and the instance counted as sent; a failure is reported and the next one goes "
+        "on; a peer that does not answer within `limits.response` ends the association with A-ABORT."
     )
 
 
@@ -121,8 +164,10 @@ def _storage() -> Iterator[str]:
         ),
     )
     yield (
-        "The same SOP Instance UID with the same data set: 0000, and nothing is written. With another data set: the "
-        "first stays current, the second is kept beside it as a conflict and reported by `vesalius notes`, and the "
+        "The same SOP Instance UID with the same content: 0000, and nothing is written. Content is the same if the "
+        "bytes are, or if two data sets differ in their encoding alone: another native transfer syntax, other lengths "
+        "of sequences and items, group lengths, padding. With other content: the first stays current, the second is "
+        "kept beside it as a conflict and reported by `vesalius notes`, and the "
         "response is 0000; for a peer with `refuse_conflicts` it is refused instead. A data set whose values break "
         "the rules of their VR is kept as sent, and a note is made (`vesalius notes`); such a value cannot be matched."
     )
@@ -144,7 +189,10 @@ def _query_retrieve() -> Iterator[str]:
         "empty_value_matching": "empty value matching",
         "multiple_value_matching": "multiple value matching",
     }
-    yield "Extended negotiation of the FIND classes (PS3.4 C.5.1.1); what is not negotiated is not done:"
+    yield (
+        "Extended negotiation of the FIND classes (PS3.4 C.5.1.1). What is not negotiated is not done, but that "
+        "several values in one key always mean any of them, and that a time zone is always regarded:"
+    )
     yield table(
         ("Option", "Supported"),
         [(text, "yes" if getattr(query, name) else "no") for name, text in names.items()]
@@ -152,12 +200,27 @@ def _query_retrieve() -> Iterator[str]:
     )
     yield f"Of MOVE and GET: relational retrieval, {'yes' if contexts.RETRIEVE_OPTIONS.relational else 'no'}."
     yield (
-        "Matching (PS3.4 C.2.2.2). Person names match without regard to case, accents and missing components; fuzzy "
-        "matching compares how words sound. All other text matches with regard to case. A range is inclusive. A key "
-        "that is not in table 9.2, or that lies below the level of the query, is neither matched nor returned, and "
-        "the pending status is FF01. A value that cannot be read (a reversed range, a date that does not exist, a "
-        "UID that is none) is refused with C000 and the Offending Element. Every answer holds the unique keys of its "
-        "level and above, Query/Retrieve Level, Retrieve AE Title and Instance Availability (always ONLINE)."
+        "Matching (PS3.4 C.2.2.2). Person names match without regard to case, accents and missing components, each "
+        "component group by itself (wildcards too); fuzzy matching compares how words sound. All other text matches "
+        "with regard to case. Numbers match by value (`1` finds `001`) and are answered as they were written. Dates "
+        "and times match by meaning; a range is inclusive. Of a sequence the items that match are answered, with "
+        "the keys that were asked for; sequences inside sequences are matched as well. Characters of the request that cannot be "
+        "decoded match nothing."
+    )
+    yield (
+        "A key that is not in table 9.2 is neither matched nor returned, and the pending status is FF01; so is one "
+        "that lies below the level of the query, relational or not. Keys of the levels above are matched and "
+        "returned in hierarchical queries, too. A value that cannot be read (a reversed range, a date that does not exist, a UID "
+        "that is none) is refused with C000 and the Offending Element. Every answer holds the unique keys of its level "
+        "and above, Query/Retrieve Level, Retrieve AE Title and Instance Availability (always ONLINE); a key without a "
+        "value is answered empty. Answers have no order that may be relied on. Priority is not regarded."
+    )
+    yield (
+        "Time zone. Timezone Offset From UTC in a request gives the zone of its dates and times, whether negotiated or "
+        "not: they are compared as instants with those of instances that name their own zone, and as they stand with "
+        "all others. Dates and times are answered as they were received, never shifted; asked for, Timezone Offset "
+        "From UTC is in the answer where the instances name one, and absent where they do not. A range of times does "
+        "not cross midnight."
     )
     yield (
         "A C-CANCEL-RQ ends a query, C-MOVE or C-GET with FE00. C-MOVE goes only to configured peers, and only to "
@@ -169,22 +232,22 @@ def _query_retrieve() -> Iterator[str]:
 
 def _statuses() -> Iterator[str]:
     yield "### 5.4 Status codes"
-    meanings: dict[int, list[str]] = {}
-    for error, status in STATUS_OF.items():
-        meanings.setdefault(status, []).append((error.__doc__ or error.__name__).split("(")[0].strip().rstrip(".;:"))
-    rows = [
-        (f"{status:04X}", describe(status)[5:], kind_of(status).value, "; ".join(texts))
-        for status, texts in sorted(meanings.items())
-    ]
-    yield table(("Status", "Meaning", "Kind", "Given when"), rows)
-    others = (0x0000, 0xB000, 0xFE00, 0xFF00, 0xFF01, 0x0210, 0x0211, 0x0212)
-    yield "And besides errors:"
-    yield table(("Status", "Meaning", "Kind"), [(f"{s:04X}", describe(s)[5:], kind_of(s).value) for s in others])
-    if any(kind_of(status) is not StatusKind.FAILURE for status in STATUS_OF.values()):
-        raise ValueError("an error of the tree has a status that is no failure")
     yield (
-        "C-MOVE and C-GET: 0000 if every sub-operation succeeded (or there was none to do), B000 if some failed, "
-        "A702 if all failed; Failed SOP Instance UID List names those that did."
+        "These are all that is answered. A failure carries an Error Comment (0000,0902), and the Offending Element "
+        "(0000,0901) where one is to blame."
+    )
+    for service, answers in ANSWERS.items():
+        yield f"{'Any service' if service == 'any' else service}:"
+        yield table(
+            ("Status", "Meaning", "Kind", "Given when"),
+            [
+                (f"{status:04X}", _MEANING.get(status) or describe(status)[5:], kind_of(status).value, when)
+                for status, when in sorted(answers.items())
+            ],
+        )
+    yield (
+        "C-MOVE and C-GET: Failed SOP Instance UID List (0008,0058) names the instances of the sub-operations that "
+        "failed; those that were answered with a warning are counted and not named."
     )
 
 
@@ -212,8 +275,12 @@ def _network() -> Iterator[str]:
         (
             ("Application context", "1.2.840.10008.3.1.1.1"),
             ("Implementation class UID", IMPLEMENTATION_CLASS_UID),
+            ("Implementation version name", IMPLEMENTATION_VERSION),
             ("Maximum length received", f"{limits.max_pdu} (`limits.max_pdu`); sent: never more than the peer takes"),
             ("Associations at once", f"{limits.associations} a worker process; one more: A-ASSOCIATE-RJ 2/3/2"),
+            ("Associations opened at once", f"{limits.sub_operations} retrieves a worker process, each to its "
+             f"destination on {limits.move_pipelines} (`limits.sub_operations`, `limits.move_pipelines`)"),
+            ("Asynchronous operations window", f"{limits.operations} performed (`limits.operations`); 1 invoked"),
             ("Presentation contexts", f"up to {contexts.MAXIMUM_CONTEXTS}"),
             ("SCP/SCU role selection", "of the storage classes, for C-GET"),
             ("SOP class extended negotiation", "Storage, FIND, MOVE and GET, as said above"),
@@ -222,8 +289,11 @@ def _network() -> Iterator[str]:
             ("ARTIM timer", f"{limits.artim:g} s (`limits.artim`)"),
             ("Idle association", f"A-ABORT 0/0 after {limits.idle:g} s (`limits.idle`)"),
             ("Stalled peer", f"closed after {limits.network:g} s (`limits.network`)"),
+            ("Peer that is called", f"must accept within {limits.connect:g} s (`limits.connect`) and answer within "
+             f"{limits.response:g} s (`limits.response`)"),
+            ("Stop of the service", "A-ASSOCIATE-RJ 2/3/1; idle associations A-ABORT 0/0, others after `server.grace`"),
         ),
-    )
+    )  # fmt: skip
     yield "### 7.1 Transfer syntaxes"
     yield (
         "A storage context is accepted with any transfer syntax, unknown and private ones included, because the data "
@@ -260,7 +330,8 @@ def _security() -> Iterator[str]:
     yield (
         "Off loopback a caller must be a configured peer: an unknown calling AE title is rejected with 1/1/3, a "
         "wrong called AE title with 1/1/7. A peer has rights (store, query, retrieve), none by default; what it may "
-        "not do is answered with 0124. C-MOVE needs the right to name the destination."
+        "not do is answered with 0124. C-MOVE needs the right to name the destination. With "
+        "`server.check_peer_addresses` a peer must call from the address that it is configured with."
     )
 
 
@@ -282,7 +353,8 @@ def _annexes() -> Iterator[str]:
                 row.keyword,
                 row.vr,
                 _KEY[row.key],
-                _MATCHING[row.kind] + (", computed" if row.computed else ""),
+                _NO_KEYS.get(row.tag)
+                or _MATCHING_OF.get((row.kind, row.vr), _MATCHING[row.kind]) + (", computed" if row.computed else ""),
             )
             for row in ATTRIBUTES
             if row.level is level
