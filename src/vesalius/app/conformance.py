@@ -213,7 +213,7 @@ def _query_retrieve() -> Iterator[str]:
         "returned in hierarchical queries, too. A value that cannot be read (a reversed range, a date that does not "
         "exist, a UID that is none) is refused with C000 and the Offending Element. Every answer holds the unique keys "
         "of its level and above, Query/Retrieve Level, Retrieve AE Title and Instance Availability (always ONLINE); "
-        "a key without a value is answered empty. Answers have no order that may be relied on. Priority is not regarded."
+        "a key without a value is answered empty. Answers have no order to rely on. Priority is not regarded."
     )
     yield (
         "Time zone. Timezone Offset From UTC in a request gives the zone of its dates and times, whether negotiated or "
