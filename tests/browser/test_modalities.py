@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import Archive
-from tests.browser.test_reading import originals
-from tests.support.browser import is_drawn
+from tests.browser.test_reading import CT_HEAD, originals
+from tests.support.browser import is_drawn, pixels
+from tests.support.generate import ct, part10
+from tests.support.server import vesalius
 from tests.support.viewer import Viewer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -151,9 +154,56 @@ def test_the_list_of_studies_shows_them_all(open_viewer: Callable[..., Viewer], 
     assert f"of {count}" in viewer.page.locator("body").inner_text()
 
 
+def test_names_that_are_markup_are_shown_as_text(
+    open_viewer: Callable[..., Viewer], archive: Archive, tmp_path: Path
+) -> None:
+    payload = "<img src=x onerror=\"document.title='run'\">"
+    data = ct("markup", 1, 1, patient_id="<svg onload=alert(1)>", patient_name=payload, StudyDescription=payload[:60])
+    data.SeriesDescription = payload
+    (tmp_path / "one.dcm").write_bytes(part10(data))
+    vesalius("import", tmp_path / "one.dcm", data=archive.server.data)
+    viewer = open_viewer(f"/workstation/studies/{data.StudyInstanceUID}")
+    assert payload in viewer.page.locator('[data-cy="viewport-overlay-top-right"]').inner_text()
+    assert viewer.page.locator('img[src="x"]').count() == 0
+    assert viewer.page.title() == "Vesalius: reading"
+
+
+def test_a_series_is_read_by_keys_alone(open_viewer: Callable[..., Viewer]) -> None:
+    viewer = open_viewer(f"/workstation/studies/{CT_HEAD}")
+    keys = viewer.page.keyboard
+
+    def state() -> tuple[int, bool, float]:
+        found = viewer.evaluate(
+            """() => {
+                 const viewport = window.cornerstone.getRenderingEngines()[0].getViewports()[0];
+                 return [viewport.getCurrentImageIdIndex(), viewport.getProperties().invert, viewport.getZoom()];
+               }"""
+        )
+        return found[0], found[1], found[2]
+
+    for key, holds in (
+        ("Home", lambda: state()[0] == 0),
+        ("End", lambda: state()[0] == 92),
+        ("ArrowUp", lambda: state()[0] == 91),
+        ("i", lambda: state()[1]),
+        ("+", lambda: state()[2] > 1.05),
+        ("Space", lambda: not state()[1] and abs(state()[2] - 1) < 0.05),
+    ):
+        keys.press(key)
+        viewer.wait_for(holds, f"answer to the key {key}", 10)
+    # The toolbar is reached by Tab, and what has the focus can be seen and used.
+    for _ in range(60):
+        keys.press("Tab")
+        if viewer.evaluate("() => document.activeElement?.dataset.cy") == "Zoom-btn":
+            break
+    else:
+        raise AssertionError("Tab does not reach the toolbar")
+    keys.press("Enter")
+    active = "() => window.services.toolGroupService.getActiveToolForViewport('default')"
+    viewer.wait_for(lambda: viewer.evaluate(active) == "Zoom", "the tool that was chosen by Enter")
+
+
 def _red(picture: bytes) -> float:
     """The part of a picture that is clearly red."""
-    from tests.support.browser import pixels
-
     found = pixels(picture).astype(int)
     return float(((found[..., 0] - found[..., 1]) > 25).mean())

@@ -12,6 +12,20 @@
   const root = window.location.origin + dicomWeb;
   console.time('scriptToView'); // the viewer ends it at its first image
 
+  // Enter and Space are keys of the viewer (accept, reset) wherever the focus is. Who came to a button by Tab means the
+  // button; who clicked means the image.
+  let byTab = false;
+  document.addEventListener('pointerdown', () => (byTab = false), true);
+  document.addEventListener('keydown', event => (byTab ||= event.key === 'Tab'), true);
+  document.addEventListener('DOMContentLoaded', () =>
+    document.body.addEventListener('keydown', event => {
+      const pressed = event.key === 'Enter' || event.key === ' ';
+      if (byTab && pressed && event.target.closest('button, a[href], [role="button"], [role^="menuitem"]')) {
+        event.stopPropagation();
+      }
+    })
+  );
+
   // Who is on the screen stands in every viewport, not only at the top of the window.
   const item = (id, title, read) => ({
     id,
