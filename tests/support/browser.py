@@ -97,7 +97,7 @@ class Watch:
 
     def assert_clean(self) -> None:
         assert self.foreign == []
-        assert self.refused == []
+        assert self.refused == [], "\n".join(self.refused)
         assert self.errors == []
 
 

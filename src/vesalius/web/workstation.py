@@ -7,9 +7,9 @@ to a foreign host):
 * its page gets only the query parameters of `_PARAMETERS`, each checked; anything else (`url`, `configUrl`,
   `customization`, `token`, `datasources`) is taken out by a redirect before the viewer sees it;
 * the Content-Security-Policy lets it connect to this origin alone, whatever it is told. Scripts come from here, none
-  is inline, none is evaluated but WebAssembly; styles may be inline, because its components make style elements;
-* its workers, which decode pixels and have neither page nor storage, may evaluate: the decoders' glue is
-  generated text (emscripten). A worker has the policy of its own answer, so the page does not.
+  is inline, none is evaluated; styles may be inline, because its components make style elements;
+* its workers, which decode pixels and have no page, may evaluate and compile WebAssembly: the decoders' glue is
+  generated text (emscripten). A worker has the policy of its own answer, so the page has not.
 
 `/workstation/studies/{uid}` is the address for others to link to: it knows which mode and arrangement suits the
 study, refuses two patients on one screen, and redirects to nothing but a path of this origin.
@@ -54,11 +54,12 @@ MODES = ("viewer", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usAn
 COMPARE = "@ohif/hpCompare"
 MOST_STUDIES = 20  # in one address
 
+# Measured: without `style-src 'unsafe-inline'` and `img-src data: blob:` (thumbnails) it breaks; `blob:` media, objects
+# and frames are how it shows videos and encapsulated PDFs.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' "
-    "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; media-src "
-    "'self' blob:; object-src 'self' blob:; frame-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
+    "blob:; font-src 'self'; connect-src 'self'; media-src 'self' blob:; object-src 'self' blob:; frame-src 'self' "
+    "blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'; connect-src 'self'"
 FILE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -115,7 +115,8 @@
   }
 
   async function look(study) {
-    if (looked.has(study)) {
+    // What is made on this page has no study yet.
+    if (!study || looked.has(study)) {
       return;
     }
     looked.add(study);
