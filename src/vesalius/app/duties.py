@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from vesalius.app.board import Board
-from vesalius.app.wiring import Archive
+from vesalius.app.wiring import Archive, header_limits
 from vesalius.model.errors import VesaliusError
 
 log = structlog.get_logger()
@@ -138,7 +138,8 @@ class HouseDuties:
     def _orphans(self) -> None:
         from vesalius.archive.reindex import recover
 
-        recover(self._archive.blobs, self._archive.index, _OnlyNews())
+        limits = header_limits(self._archive.settings)
+        recover(self._archive.blobs, self._archive.index, _OnlyNews(), limits=limits)
         for pack in self._archive.blobs.seal_idle(time.monotonic()):
             self._archive.index.save_pack(pack)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vesalius.archive.search import Search
     from vesalius.archive.uploads import SpoolSettings
     from vesalius.dimse.services import DimseSettings, Services
+    from vesalius.model.elements import HeaderLimits
     from vesalius.model.query import QueryLimits
     from vesalius.ports.blobs import BlobStore
     from vesalius.ports.index import Index
@@ -135,7 +136,6 @@ def build(
     from vesalius.backends.index_sql import SqlIndex
     from vesalius.backends.packs_volume import PackSettings
     from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
-    from vesalius.model.elements import HeaderLimits
 
     data = Path(settings.data)
     if must_exist and not settings.database and not (data / "index.db").exists():
@@ -173,13 +173,7 @@ def build(
     )
     ingest_limits = IngestLimits(
         object_bytes=limits.object_size or 1 << 62,
-        header=HeaderLimits(
-            kept_bytes=limits.header_size,
-            elements=limits.elements,
-            inflated_bytes=limits.inflated_size,
-            inflated_ratio=limits.inflated_ratio,
-            depth=limits.sequence_depth,
-        ),
+        header=header_limits(settings),
         batch=limits.batch,
         compared_bytes=limits.compare_size,
     )
@@ -223,6 +217,20 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         reuse=limits.reuse,
         pending_interval=limits.pending_interval,
         threads=limits.threads,
+    )
+
+
+def header_limits(settings: Settings) -> HeaderLimits:
+    """What indexing one data set may cost: on its way in, at a recovery and when the index is made again."""
+    from vesalius.model.elements import HeaderLimits
+
+    limits = settings.limits
+    return HeaderLimits(
+        kept_bytes=limits.header_size,
+        elements=limits.elements,
+        inflated_bytes=limits.inflated_size,
+        inflated_ratio=limits.inflated_ratio,
+        depth=limits.sequence_depth,
     )
 
 

@@ -76,13 +76,13 @@ def _keep_freed_memory() -> None:
 
 def prepare_main(settings: Settings, ready: Ready) -> int:
     """Open (and migrate) the database once, and take up what dead processes left in their packs."""
-    from vesalius.app.wiring import build
+    from vesalius.app.wiring import build, header_limits
     from vesalius.archive.reindex import recover
 
     try:
         archive = build(settings)
         try:
-            recover(archive.blobs, archive.index, log)
+            recover(archive.blobs, archive.index, log, limits=header_limits(settings))
             if archive.index.outdated():
                 log.warning(
                     "index-outdated",

@@ -24,7 +24,7 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
     from pathlib import Path
 
     from vesalius.app.datadir import service_lock
-    from vesalius.app.wiring import index_file
+    from vesalius.app.wiring import header_limits, index_file
     from vesalius.archive.reindex import ReindexReport
     from vesalius.archive.reindex import reindex as again
     from vesalius.backends.database_damage import is_damaged, peers_in, set_aside
@@ -49,7 +49,8 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
                     advance(report.bytes - shown)
                     shown = report.bytes
 
-                report = again(archive.blobs, archive.index, progress=progress)
+                limits = header_limits(archive.settings)
+                report = again(archive.blobs, archive.index, progress=progress, limits=limits)
     untold = [asdict(one) for one in report.untold]
     if json:
         output.facts(asdict(report) | {"seconds": round(report.seconds, 3)}, json=True)
