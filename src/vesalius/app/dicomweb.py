@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 
-from vesalius.app.settings import WebSettings
+from vesalius.app.settings_web import WebSettings
 from vesalius.model.dicom_json_entries import BULK_BYTES, BULK_NUMBERS, BULK_TEXT
 from vesalius.standard.dictionary import describe
 from vesalius.web.errors import STATUS_OF

@@ -11,7 +11,7 @@ from vesalius.cli import options
 
 if TYPE_CHECKING:
     from vesalius.app.wiring import Archive
-    from vesalius.cli.network import Item
+    from vesalius.cli.items import Item
     from vesalius.model.entities import StoredInstance
 
 
@@ -71,7 +71,7 @@ def send(
 
 
 def _items(archive: Archive, what: list[str]) -> tuple[list[Item], list[tuple[str, str]]]:
-    from vesalius.cli import network
+    from vesalius.cli.items import ArchiveItem, file_items
     from vesalius.model.errors import NoSuchInstance, SettingsError
     from vesalius.model.identifiers import is_valid_uid
 
@@ -86,8 +86,8 @@ def _items(archive: Archive, what: list[str]) -> tuple[list[Item], list[tuple[st
             found = archive_instances(archive, text)
             if not found:
                 raise NoSuchInstance(f"no study, series or instance {text} is kept here")
-            items += [network.ArchiveItem(archive, one) for one in found]
-    files, refused = network.file_items(archive, paths) if paths else ([], [])
+            items += [ArchiveItem(archive, one) for one in found]
+    files, refused = file_items(archive, paths) if paths else ([], [])
     return [*items, *files], refused
 
 
