@@ -43,15 +43,19 @@ from vesalius.web.viewer_site import ViewerFolder, ViewerSite
 _FILES = files("vesalius.web")
 _PAGE = Template((_FILES / "templates" / "viewer.html").read_text(encoding="utf-8"))
 _MISSING = Template((_FILES / "templates" / "no-viewer.html").read_text(encoding="utf-8"))
-# What is ours in the viewer: its configuration, key images, and its colours.
+# What is ours in the viewer: its configuration, layouts, key images and colours.
 _OWN = {
-    "app-config.js": ((_FILES / "static" / "viewer-config.js").read_bytes(), "text/javascript"),
-    "key-images.js": ((_FILES / "static" / "viewer-key-images.js").read_bytes(), "text/javascript"),
-    "theme.css": ((_FILES / "static" / "viewer-theme.css").read_bytes(), "text/css"),
+    name: ((_FILES / "static" / f"viewer-{name}").read_bytes(), kind)
+    for name, kind in (
+        ("config.js", "text/javascript"),
+        ("layouts.js", "text/javascript"),
+        ("key-images.js", "text/javascript"),
+        ("theme.css", "text/css"),
+    )
 }
 
 MODES = ("viewer", "segmentation", "tmtv", "microscopy", "dynamic-volume", "usAnnotation")
-COMPARE = "@ohif/hpCompare"
+COMPARE, MAMMOGRAMS = "@ohif/hpCompare", "vesalius.mg"
 MOST_STUDIES = 20  # in one address
 
 # Measured: without `style-src 'unsafe-inline'` and `img-src data: blob:` (thumbnails) it breaks; `blob:` media, objects
@@ -132,7 +136,7 @@ def arrangement(series: Sequence[tuple[str, int]]) -> Arrangement:
         return Arrangement("tmtv")
     single = sum(count for modality, count in images if modality in _SINGLE)
     if "MG" in modalities and single > 2:
-        return Arrangement("viewer", "@ohif/hpMammo")
+        return Arrangement("viewer", MAMMOGRAMS, "four")
     if single:
         return Arrangement("viewer", "vesalius.cr", "two" if single > 1 else "one")
     if "MR" in modalities:
@@ -320,7 +324,8 @@ class _Workstation:
         if mode is not None and mode != way.mode:
             way = Arrangement(mode)
         if len(studies) > 1 and way.mode == "viewer":
-            way = Arrangement(way.mode, COMPARE)
+            mammograms = way.protocol == MAMMOGRAMS
+            way = Arrangement(way.mode, MAMMOGRAMS, "prior") if mammograms else Arrangement(way.mode, COMPARE)
         told = {
             "StudyInstanceUIDs": ",".join(study.uid for study in studies),
             "initialSeriesInstanceUID": series,

@@ -141,7 +141,7 @@ def test_a_study_is_opened_by_what_it_holds(desk: Web) -> None:
         ([("PT", 100), ("CT", 100), ("SR", 1)], Arrangement("tmtv")),
         ([("PT", 100)], Arrangement("viewer")),
         ([("SM", 5), ("ANN", 1)], Arrangement("microscopy")),
-        ([("MG", 4)], Arrangement("viewer", "@ohif/hpMammo")),
+        ([("MG", 4)], Arrangement("viewer", "vesalius.mg", "four")),
         ([("MG", 1)], Arrangement("viewer", "vesalius.cr", "one")),
         ([("DX", 2)], Arrangement("viewer", "vesalius.cr", "two")),
         ([("MR", 30), ("MR", 30), ("MR", 30), ("SEG", 1)], Arrangement("viewer", "vesalius.mr", "four")),
@@ -216,7 +216,7 @@ def test_without_a_viewer_a_page_says_how_to_get_one_and_it_needs_no_restart(tmp
 
 
 def test_our_files_are_asked_for_each_time_and_sent_once(desk: Web) -> None:
-    for name, kind in (("app-config.js", "text/javascript"), ("theme.css", "text/css")):
+    for name, kind in (("config.js", "text/javascript"), ("theme.css", "text/css")):
         first = desk.ask(f"/viewer/{name}")
         assert first.status == 200 and first.headers["content-type"].startswith(kind)
         assert first.headers["cache-control"] == "private, no-cache"

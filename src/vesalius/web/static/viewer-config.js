@@ -49,6 +49,11 @@
       instance.StudyTime && formatTime(instance.StudyTime),
       instance.AccessionNumber && '# ' + instance.AccessionNumber
     );
+  const sideAndView = instance =>
+    joined(
+      instance.ImageLaterality || instance.Laterality,
+      instance.ViewPosition || [].concat(instance.ViewCodeSequence ?? [])[0]?.CodeMeaning
+    );
   const lossy = instance =>
     instance.LossyImageCompression === '01' &&
     joined('lossy', [].concat(instance.LossyImageCompressionRatio ?? []).map(ratio => Number(ratio) + ':1').join(', '));
@@ -61,80 +66,16 @@
         item('Study', 'Study date and time, accession number', studyFacts),
         item('StudyDescription', 'Study description', instance => instance.StudyDescription),
         item('SeriesDescription', 'Series description', instance => instance.SeriesDescription),
+        item('SideAndView', 'Side and view', sideAndView),
       ],
     },
     'viewportOverlay.bottomLeft': { $push: [item('Lossy', 'Compressed with loss when it came', lossy)] },
   };
 
-  // How studies are laid out where the viewer has no arrangement of its own. The server names one in the address by
-  // the modalities of the study; the others are at hand in the layout menu.
-  const hasImages = {
-    seriesMatchingRules: [
-      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 0 } }, required: true },
-      { attribute: 'isDisplaySetFromUrl', weight: 20, constraint: { equals: true } },
-    ],
-  };
-  const volume = {
-    seriesMatchingRules: [
-      { attribute: 'isReconstructable', constraint: { equals: { value: true } }, weight: 10 },
-      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 0 } }, required: true },
-      { attribute: 'numImageFrames', constraint: { greaterThan: { value: 10 } }, weight: 5 },
-      { attribute: 'isDisplaySetFromUrl', weight: 20, constraint: { equals: true } },
-    ],
-  };
-  const pane = (id, index, voi) => ({
-    viewportOptions: {
-      viewportType: 'stack',
-      toolGroupId: 'default',
-      allowUnmatchedView: true,
-      initialImageOptions: { preset: 'middle' },
-      syncGroups: voi ? [{ type: 'voi', id: voi, source: true, target: true }] : [],
-    },
-    displaySets: [{ id, matchedDisplaySetsIndex: index }],
-  });
-  const stage = (id, rows, columns, viewports) => ({
-    id,
-    name: `${rows} x ${columns}`,
-    stageActivation: { enabled: { minViewportsMatched: viewports.length } },
-    viewportStructure: { layoutType: 'grid', properties: { rows, columns } },
-    viewports,
-  });
-  const protocol = (id, name, modalities, displaySetSelectors, stages) => ({
-    id,
-    name,
-    description: name,
-    isPreset: true,
-    numberOfPriorsReferenced: 0,
-    toolGroupIds: ['default'],
-    protocolMatchingRules: [{ id, weight: 1, attribute: 'ModalitiesInStudy', constraint: { contains: modalities } }],
-    displaySetSelectors,
-    defaultViewport: {
-      viewportOptions: { viewportType: 'stack', toolGroupId: 'default', allowUnmatchedView: true },
-      displaySets: [{ id: Object.keys(displaySetSelectors)[0], matchedDisplaySetsIndex: -1 }],
-    },
-    stages,
-  });
-  const protocols = [
-    protocol('vesalius.ct', 'CT', ['CT'], { image: volume }, [stage('one', 1, 1, [pane('image', 0)])]),
-    protocol('vesalius.mr', 'MR, series side by side', ['MR'], { image: hasImages }, [
-      stage('four', 2, 2, [0, 1, 2, 3].map(index => pane('image', index))),
-      stage('two', 1, 2, [0, 1].map(index => pane('image', index))),
-      stage('one', 1, 1, [pane('image', 0)]),
-    ]),
-    protocol('vesalius.cr', 'Radiographs', ['CR', 'DX'], { image: hasImages }, [
-      stage('two', 1, 2, [0, 1].map(index => pane('image', index))),
-      stage('one', 1, 1, [pane('image', 0)]),
-    ]),
-  ];
-  const arrangements = {
-    id: 'vesalius',
-    getHangingProtocolModule: () => protocols.map(one => ({ name: one.id, protocol: one })),
-  };
-
   window.config = {
     name: 'vesalius',
     routerBasename: viewer,
-    extensions: [arrangements, window.vesaliusKeyImages.extension],
+    extensions: [window.vesaliusLayouts.extension, window.vesaliusKeyImages.extension],
     modes: [],
     // No tour at the first study: it lies over the images.
     customizationService: [{ 'ohif.tours': { $set: [] }, ...overlays, ...window.vesaliusKeyImages.customizations }],
