@@ -1,4 +1,4 @@
-"""Studies of several series or views are laid out as a reader expects; generated images, it is their place that counts."""
+"""Studies of several series or views are laid out as a reader expects. Images are generated: only their place counts."""
 
 from __future__ import annotations
 
