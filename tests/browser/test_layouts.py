@@ -1,4 +1,4 @@
-"""Studies of several series or views are laid out as a reader expects. Images are generated: only their place counts."""
+"""Studies of several series or views are laid out as a reader expects. The images are generated; their place counts."""
 
 from __future__ import annotations
 
