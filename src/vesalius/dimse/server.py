@@ -32,8 +32,9 @@ from vesalius.wire.ul_pdus import AssociateAC, AssociateRJ, AssociateRQ, AsyncWi
 log = structlog.get_logger()
 
 BACKLOG = 512
-# An association is idle at a stop when it has been quiet for this long: a sender pauses between two instances, too.
-STOP_QUIET = 1.0
+# An association is idle at a stop when it has been quiet for this long: a sender pauses between two instances, too,
+# and longer than one would think on a busy machine.
+STOP_QUIET = 3.0
 
 
 class DimseServer:
@@ -86,7 +87,7 @@ class DimseServer:
             for assoc in list(self.connections):
                 if assoc.is_quiet(STOP_QUIET):
                     assoc.abort(0, 0, "shutting down")
-            await self._quiet(min(left, STOP_QUIET / 4))
+            await self._quiet(min(left, 0.25))
         for server in self._servers:
             server.close()
         for assoc in list(self.connections):
