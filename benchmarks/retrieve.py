@@ -12,7 +12,7 @@ from tests.support.generate import uid
 
 from benchmarks.data import Factory
 from benchmarks.driver import get_study, store_in_parallel
-from benchmarks.peers import DESTINATION, Running, Start, scratch
+from benchmarks.peers import DESTINATION, MEMORY, Running, Start, scratch
 from benchmarks.results import Sample
 
 STUDIES, INSTANCES = 4, 100
@@ -103,7 +103,7 @@ def workload(peers: dict[str, Start], rounds: int) -> Iterator[Sample]:
         for name, start in peers.items():
             if name == "storescp":
                 continue
-            with scratch() as folder:
+            with scratch(MEMORY) as folder:
                 destination = dcmtk.free_port()
                 with start(destination) as peer:
                     studies = fill(peer, factory)

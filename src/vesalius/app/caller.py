@@ -71,7 +71,7 @@ class ArchiveCaller:
         from vesalius.standard.statuses import StatusKind, describe, kind_of
 
         uid = instance.sop_instance
-        accepted = tuple(c_store.accepted_syntaxes(assoc, instance.sop_class))
+        accepted = tuple(assoc.takes(instance.sop_class))
         if not accepted:
             report.failed.append((uid, "the peer does not take this SOP Class"))
             return

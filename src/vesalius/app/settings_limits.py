@@ -104,7 +104,8 @@ class LimitSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reuse: Annotated[
         float,
         setting(
-            "An association to a move destination is kept for the next C-MOVE for this long; 0: released at once.",
+            "An association to a move destination is kept for the next C-MOVE for this long, as long as the one that "
+            "asked is still there; 0: released at once.",
             why="Enough for a workstation that asks series by series; soon enough for one that waits for the release.",
             unit="seconds",
             ge=0,

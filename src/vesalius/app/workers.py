@@ -64,14 +64,15 @@ def _settle() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def _keep_freed_memory() -> None:
+def _keep_freed_memory(kept: int) -> None:
     """Blocks of some hundred kilobytes come from the heap and stay in it: frames are read and sent thousands of times a
     second, and by default each would be mapped, faulted in page by page and unmapped again (a third of the rate).
+    `kept`: bytes that stay at most.
     """
     m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
     libc = ctypes.CDLL(None)
     libc.mallopt(m_mmap_threshold, 4 << 20)
-    libc.mallopt(m_trim_threshold, 16 << 20)
+    libc.mallopt(m_trim_threshold, kept)
 
 
 def prepare_main(settings: Settings, ready: Ready) -> int:
@@ -107,6 +108,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     from vesalius.app.wiring import build, server_tls, services
     from vesalius.dimse.server import DimseServer
 
+    _keep_freed_memory(6 << 20)
     metrics = Metrics()
     archive = build(settings, metrics=metrics, migrate=False)
     duties = WorkerDuties(archive, board, row)
@@ -154,7 +156,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
     from vesalius.app.wiring import build, web_context
     from vesalius.web.routes import create_app
 
-    _keep_freed_memory()
+    _keep_freed_memory(16 << 20)
     archive = build(settings, metrics=Metrics(), migrate=False)
     context = web_context(archive, ArchiveSite(archive, board, listeners))
     duties = WorkerDuties(archive, board, row)

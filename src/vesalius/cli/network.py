@@ -199,7 +199,7 @@ async def _send_one(assoc: Association, item: Item, report: SendReport) -> None:
 
     instance = item.instance
     uid = instance.sop_instance
-    accepted = tuple(c_store.accepted_syntaxes(assoc, instance.sop_class))
+    accepted = tuple(assoc.takes(instance.sop_class))
     if not accepted:
         report.failed.append((uid, "the peer does not take this SOP Class"))
         return

@@ -65,6 +65,7 @@ class Association(Link):
         self.handlers = handlers
         self.observer = observer
         self.contexts: dict[int, Context] = {}
+        self._takes: dict[str, Mapping[str, Context]] = {}
         self.extended: Mapping[str, bytes] = {}
         self.name = secrets.token_hex(6)  # in logs and provenance
         self.calling_aet = ""
@@ -97,6 +98,7 @@ class Association(Link):
             )
             for number, agreed in agreement.contexts.items()
         }
+        self._takes = {}
         self.extended = agreement.extended
         self.window = agreement.async_window.invoked if requestor else agreement.async_window.performed
 
@@ -107,6 +109,14 @@ class Association(Link):
             for ctx in self.contexts.values()
             if ctx.abstract_syntax == sop_class and (ctx.as_scu if as_scu else ctx.as_scp)
         ]
+
+    def takes(self, sop_class: str) -> Mapping[str, Context]:
+        """The transfer syntaxes in which the peer takes instances of a class, with their contexts."""
+        found = self._takes.get(sop_class)
+        if found is None:
+            found = {ctx.transfer_syntax: ctx for ctx in reversed(self.contexts_for(sop_class))}
+            self._takes[sop_class] = found
+        return found
 
     # -- Link ---------------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class MoveProvider:
                 assoc.abort(0, 0, "the retrieve was given up")
                 raise
             else:
-                self._pool.give_back(target, assoc, proposals)
+                self._pool.give_back(target, assoc, proposals, operation.assoc)
         if not operation.cancelled:
             while waiting:
                 progress.count(waiting.popleft().sop_instance, statuses.PROCESSING_FAILURE)

@@ -11,14 +11,14 @@ As SCU a data set that fits in memory is one message made in one go; a larger on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import structlog
 
 from vesalius.archive.ingest import Ingest, Reception
-from vesalius.dimse.association import Association, Context
+from vesalius.dimse.association import Association
 from vesalius.dimse.contexts import is_declared_storage
 from vesalius.dimse.errors import Answer, answer_for
 from vesalius.dimse.operations import Operation, Response, Sink
@@ -130,11 +130,6 @@ class Originator:
     message_id: int
 
 
-def accepted_syntaxes(assoc: Association, sop_class: str) -> dict[str, Context]:
-    """The transfer syntaxes in which the peer takes instances of a class."""
-    return {ctx.transfer_syntax: ctx for ctx in reversed(assoc.contexts_for(sop_class))}
-
-
 async def store(
     assoc: Association,
     item: Outgoing,
@@ -143,14 +138,16 @@ async def store(
     originator: Originator | None = None,
     priority: int = 0,
     timeout: float | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Response:
     """The SCU: send one instance and wait for the response.
 
     Within the asynchronous operations window several of these may run at once. `executor` is needed where the data
-    set comes in chunks. Raises `ClassNotSupported` where the peer took no context for class and transfer
-    syntax, `ConnectionGone`, `TimeoutError`, and whatever reading raises (the association is then aborted).
+    set comes in chunks. `meanwhile` is called while the message is on its way. Raises `ClassNotSupported` where the
+    peer took no context for class and transfer syntax, `ConnectionGone`, `TimeoutError`, and whatever reading raises
+    (the association is then aborted).
     """
-    context = accepted_syntaxes(assoc, item.sop_class).get(item.transfer_syntax)
+    context = assoc.takes(item.sop_class).get(item.transfer_syntax)
     if context is None:
         raise ClassNotSupported("the peer accepted no context for this SOP Class and transfer syntax")
     message_id = assoc.next_message_id()
@@ -166,11 +163,15 @@ async def store(
     try:
         if isinstance(item.data, bytes):
             assoc.send(context, command, item.data)
+            if meanwhile is not None:
+                meanwhile()
             if not assoc.can_write:
                 await assoc.drain()
         elif executor is None:
             raise ValueError("a data set in chunks needs an executor to read them")
         else:
+            if meanwhile is not None:
+                meanwhile()
             await assoc.send_stream(context, command, item.data, executor)
         response = await invocation.response(timeout or assoc.settings.response)
     finally:

@@ -2,7 +2,9 @@
 
 Workstations ask series by series; an association per C-MOVE would cost each a TCP (and TLS) handshake and a
 negotiation. An idle association is given to the next one that needs no other contexts, and released after
-`reuse` seconds, soon enough for receivers that take the release as the end of a study.
+`reuse` seconds, soon enough for receivers that take the release as the end of a study, or at once when the one who
+asked has ended its association and so will not ask again: a receiver may serve one association at a time, and the
+next C-MOVE may come to another process.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vesalius.dimse import association
 from vesalius.dimse.client import Association
 from vesalius.dimse.contexts import Proposal
 from vesalius.dimse.services import DimseSettings, Observer
@@ -53,16 +56,19 @@ class Pool:
         )
         return assoc, False
 
-    def give_back(self, peer: Peer, assoc: Association, proposals: Sequence[Proposal]) -> None:
-        """Nothing is open on it any more: keep it for a moment."""
+    def give_back(
+        self, peer: Peer, assoc: Association, proposals: Sequence[Proposal], asker: association.Association
+    ) -> None:
+        """Nothing is open on it any more: keep it for a moment, as long as the one who asked may ask again."""
         if assoc.ended:
             return
-        if self._closed or self._settings.reuse <= 0:
+        if self._closed or self._settings.reuse <= 0 or asker.over:
             self._release(assoc)
             return
         idle = _Idle(assoc, frozenset(proposals))
         idle.timer = asyncio.get_running_loop().call_later(self._settings.reuse, self._expired, peer, idle)
         self._idle.setdefault(peer, []).append(idle)
+        asker.closed.add_done_callback(lambda _: self._expired(peer, idle))
 
     async def close(self) -> None:
         """Release every idle association and wait for it."""
@@ -77,8 +83,9 @@ class Pool:
             task.cancel()
 
     def _expired(self, peer: Peer, idle: _Idle) -> None:
-        self._remove(peer, idle)
-        self._release(idle.assoc)
+        if idle in self._idle.get(peer, []):  # else it is in use again, or gone
+            self._remove(peer, idle)
+            self._release(idle.assoc)
 
     def _remove(self, peer: Peer, idle: _Idle) -> None:
         if idle.timer is not None:

@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 import structlog
 
 from vesalius.archive.retrieve import Retrieve
 from vesalius.dimse.association import Association
-from vesalius.dimse.c_store import Originator, Outgoing, accepted_syntaxes, store
+from vesalius.dimse.c_store import Originator, Outgoing, store
 from vesalius.dimse.errors import Answer, is_warning
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Operation
@@ -216,13 +217,13 @@ class Lane:
             current = self._fetch(instance)
         try:
             outgoing = await current.outgoing
-            self._fetch_ahead(waiting)
             response = await store(
                 self.assoc,
                 outgoing,
                 executor=self._executor,
                 originator=self._originator,
                 priority=self._priority,
+                meanwhile=partial(self._fetch_ahead, waiting),
             )
         except (ConnectionGone, TimeoutError, asyncio.CancelledError):
             waiting.appendleft(instance)
@@ -243,12 +244,12 @@ class Lane:
 
     def _needs_turn(self, instance: StoredInstance) -> bool:
         """Whether it is large and goes out otherwise than it is stored: then it is whole in memory, alone."""
-        accepted = accepted_syntaxes(self.assoc, instance.sop_class)
+        accepted = self.assoc.takes(instance.sop_class)
         large = instance.member.dataset_length > FETCH_WHOLE
         return large and bool(accepted) and instance.transfer_syntax not in accepted
 
     def _fetch(self, instance: StoredInstance) -> _Fetch:
-        accepted = tuple(accepted_syntaxes(self.assoc, instance.sop_class))
+        accepted = tuple(self.assoc.takes(instance.sop_class))
         if not accepted:
             refused: asyncio.Future[Outgoing] = self.assoc.loop.create_future()
             refused.set_exception(CannotTranscode("the receiver takes no instances of this SOP Class"))

@@ -202,6 +202,22 @@ async def test_an_association_is_used_again_for_the_next_move_and_then_released(
         assert receiver.associations == 2
 
 
+async def test_an_idle_association_is_released_when_the_one_that_asked_has_gone(tmp_path: Path) -> None:
+    receiver = RawReceiver()
+    async with moving(tmp_path, receiver, reuse=60) as (site, peer):
+        other = await RawPeer.associated(site.port, CONTEXTS)
+        assert (await move(other))[-1].status == 0
+        assert receiver.released == 0
+        await other.release()
+        for _ in range(40):
+            await asyncio.sleep(0.05)
+            if receiver.released:
+                break
+        assert receiver.released == 1
+        assert (await move(peer))[-1].status == 0
+        assert receiver.associations == 2
+
+
 async def test_an_idle_association_that_the_receiver_closed_is_replaced_without_a_failure(tmp_path: Path) -> None:
     receiver = RawReceiver(answer=lambda n, m: CLOSE if n == 5 else 0)  # the first of the second move
     async with moving(tmp_path, receiver, reuse=5) as (_, peer):
