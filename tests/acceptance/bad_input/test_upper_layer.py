@@ -259,7 +259,7 @@ async def test_u15_over_the_limit_is_rejected_and_room_is_made_by_an_end(tmp_pat
         one, two = await RawPeer.associated(site.port), await RawPeer.associated(site.port)
         assert await says(site, associate_rq()) == [rj(2, 3, 2)]
         await one.release()
-        await until(lambda: site.server.open == 1)
+        await until(lambda: site.server.pressure.associations == 1)
         three = await RawPeer.associated(site.port)
         two.reset()
         await three.release()
