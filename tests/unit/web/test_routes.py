@@ -67,6 +67,15 @@ def test_every_answer_forbids_scripts_other_origins_and_caches(served: Web, path
     assert "http://" not in body and "https://" not in body and "//" not in body.replace("://", "")
 
 
+@pytest.mark.parametrize("path", ["/", "/system"])
+def test_no_page_stays_in_a_cache_or_runs_scripts_of_others(served: Web, path: str) -> None:
+    status, headers, _ = ask(served, path)
+    assert status == 200 and headers["cache-control"] == "no-store"
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'" and policy["script-src"] == "'self'" and policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'" and policy["base-uri"] == "'none'"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "PATCH"])
 def test_nothing_can_be_changed_here(served: Web, method: str) -> None:
     assert ask(served, "/system", method)[0] == 405

@@ -100,7 +100,12 @@ class Shell:
             link=_link,
             **values,
         )
-        headers = {"Content-Security-Policy": POLICY, "Vary": "Accept-Encoding, Accept-Language"}
+        headers = {
+            "Content-Security-Policy": POLICY,
+            "Vary": "Accept-Encoding, Accept-Language",
+            # A page names patients: no copy of it may stay on a disk that others use.
+            "Cache-Control": "no-store",
+        }
         return answer(request, body.encode(), "text/html; charset=utf-8", status=status, headers=headers)
 
     async def asset(self, request: Request) -> Response:
