@@ -13,24 +13,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import structlog
 
 from vesalius.archive.search import Search
 from vesalius.dimse.association import Association
-from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of, find_options
+from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, find_options
 from vesalius.dimse.errors import Answer, OperationFailed, answer_for, is_pending
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Sink
+from vesalius.dimse.query_retrieve import responses
 from vesalius.model import charset
 from vesalius.model.datasets import decode, encode
 from vesalius.model.entities import Values
-from vesalius.model.errors import CannotUnderstand, ClassNotSupported, OutOfResources, UnableToProcess, VesaliusError
+from vesalius.model.errors import CannotUnderstand, OutOfResources, UnableToProcess, VesaliusError
 from vesalius.model.query import QueryLimits, Root
 from vesalius.model.query_parser import parse
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_cancel_rq, c_find_rq
+from vesalius.wire.dimse_commands import c_find_rq
 
 log = structlog.get_logger()
 
@@ -191,33 +192,10 @@ async def find(
     `identifier` holds Query/Retrieve Level and keys; `timeout` is for each response. Raises `ClassNotSupported`,
     `OperationFailed` with the peer's status, `ConnectionGone`, `TimeoutError`.
     """
-    contexts = assoc.contexts_for(class_of(root, Verb.FIND))
-    if not contexts:
-        raise ClassNotSupported("the peer does not offer C-FIND in this information model")
-    context = contexts[0]
-    message_id = assoc.next_message_id()
-    invocation = assoc.invoke(context, message_id)
-    final = False
-    try:
-        assoc.send(
-            context,
-            c_find_rq(message_id, context.abstract_syntax).encode(),
-            encode(identifier, context.transfer_syntax, charsets),
-        )
-        async for response in invocation.responses(timeout or assoc.settings.response):
+    async with aclosing(responses(assoc, Verb.FIND, root, c_find_rq, identifier, charsets, timeout)) as answers:
+        async for transfer_syntax, response in answers:
             if is_pending(response.status):
                 if response.dataset is not None:
-                    yield decode(response.dataset, context.transfer_syntax)
-                continue
-            final = True
-            if response.status != statuses.SUCCESS:
+                    yield decode(response.dataset, transfer_syntax)
+            elif response.status != statuses.SUCCESS:
                 raise OperationFailed(Verb.FIND.value, response.status, response.command.error_comment)
-    except GeneratorExit:
-        if not final:
-            final = True
-            await assoc.cancel(context, invocation)
-        raise
-    finally:
-        if not final:
-            assoc.send(context, c_cancel_rq(message_id).encode())
-        assoc.forget(invocation)

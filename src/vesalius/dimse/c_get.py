@@ -11,24 +11,25 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from contextlib import aclosing
 
 import structlog
 
 from vesalius.archive.retrieve import Retrieve
 from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import refuse_query, understand
-from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of
-from vesalius.dimse.errors import Answer, answer_for, is_pending
+from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb
+from vesalius.dimse.errors import Answer, answer_for
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
 from vesalius.dimse.pressure import Pressure
+from vesalius.dimse.query_retrieve import responses
 from vesalius.dimse.sub_operations import Lane, Progress
-from vesalius.model.datasets import encode
 from vesalius.model.entities import StoredInstance, Values
-from vesalius.model.errors import ClassNotSupported, OutOfResources, VesaliusError
+from vesalius.model.errors import OutOfResources, VesaliusError
 from vesalius.model.query import Root
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_cancel_rq, c_get_rq
+from vesalius.wire.dimse_commands import c_get_rq
 from vesalius.wire.ul_negotiation import RetrieveOptions
 
 log = structlog.get_logger()
@@ -116,28 +117,6 @@ async def get(
     The association must have been opened with an `Ingest` (`client.Association.open(ingest=...)`) and the storage
     contexts of `contexts.for_get`. Raises `ClassNotSupported`, `ConnectionGone`, `TimeoutError`.
     """
-    contexts = assoc.contexts_for(class_of(root, Verb.GET))
-    if not contexts:
-        raise ClassNotSupported("the peer does not offer C-GET in this information model")
-    context = contexts[0]
-    message_id = assoc.next_message_id()
-    invocation = assoc.invoke(context, message_id)
-    final = False
-    try:
-        assoc.send(
-            context,
-            c_get_rq(message_id, context.abstract_syntax).encode(),
-            encode(identifier, context.transfer_syntax, charsets),
-        )
-        async for response in invocation.responses(timeout or assoc.settings.response):
-            final = not is_pending(response.status)
+    async with aclosing(responses(assoc, Verb.GET, root, c_get_rq, identifier, charsets, timeout)) as answers:
+        async for _, response in answers:
             yield response
-    except GeneratorExit:
-        if not final:
-            final = True
-            await assoc.cancel(context, invocation)
-        raise
-    finally:
-        if not final:
-            assoc.send(context, c_cancel_rq(message_id).encode())
-        assoc.forget(invocation)

@@ -13,6 +13,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import aclosing
+from functools import partial
 
 import structlog
 
@@ -22,19 +24,19 @@ from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import refuse_query
 from vesalius.dimse.c_get import retrieve_failure, selected
 from vesalius.dimse.c_store import Originator
-from vesalius.dimse.contexts import Proposal, Verb, class_of, for_storing
-from vesalius.dimse.errors import Answer, is_pending
+from vesalius.dimse.contexts import Proposal, Verb, for_storing
+from vesalius.dimse.errors import Answer
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
 from vesalius.dimse.pool import Pool
 from vesalius.dimse.pressure import Pressure
+from vesalius.dimse.query_retrieve import responses
 from vesalius.dimse.sub_operations import Lane, Progress, by_class
-from vesalius.model.datasets import encode
 from vesalius.model.entities import Peer, StoredInstance, Values
-from vesalius.model.errors import ClassNotSupported, DestinationUnknown, NotAuthorized, PeerUnreachable
+from vesalius.model.errors import DestinationUnknown, NotAuthorized, PeerUnreachable
 from vesalius.model.query import Root
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_cancel_rq, c_move_rq
+from vesalius.wire.dimse_commands import c_move_rq
 
 log = structlog.get_logger()
 
@@ -201,28 +203,7 @@ async def move(
 
     Raises `ClassNotSupported`, `ConnectionGone`, `TimeoutError`.
     """
-    contexts = assoc.contexts_for(class_of(root, Verb.MOVE))
-    if not contexts:
-        raise ClassNotSupported("the peer does not offer C-MOVE in this information model")
-    context = contexts[0]
-    message_id = assoc.next_message_id()
-    invocation = assoc.invoke(context, message_id)
-    final = False
-    try:
-        assoc.send(
-            context,
-            c_move_rq(message_id, context.abstract_syntax, destination_aet).encode(),
-            encode(identifier, context.transfer_syntax, charsets),
-        )
-        async for response in invocation.responses(timeout or assoc.settings.response):
-            final = not is_pending(response.status)
+    request = partial(c_move_rq, destination=destination_aet)
+    async with aclosing(responses(assoc, Verb.MOVE, root, request, identifier, charsets, timeout)) as answers:
+        async for _, response in answers:
             yield response
-    except GeneratorExit:
-        if not final:
-            final = True
-            await assoc.cancel(context, invocation)
-        raise
-    finally:
-        if not final:
-            assoc.send(context, c_cancel_rq(message_id).encode())
-        assoc.forget(invocation)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import cast
 
@@ -46,7 +47,7 @@ class ConnectionGone(Exception):
     """The association ended while something was to be sent or awaited."""
 
 
-class Link(asyncio.BufferedProtocol):
+class Link(asyncio.BufferedProtocol, ABC):
     """One transport connection and the upper layer on it."""
 
     def __init__(self, upper: UpperLayer, settings: DimseSettings) -> None:
@@ -71,17 +72,17 @@ class Link(asyncio.BufferedProtocol):
 
     # -- what the subclass says -------------------------------------------------------------------------------------
 
+    @abstractmethod
     def on_event(self, event: Event) -> None:
         """A service primitive from the upper layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_mid_message(self) -> bool:
         """Whether a PDU or message has begun and has not ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_busy(self) -> bool:
         """Whether an operation is open: then an idle line is no idle association."""
-        raise NotImplementedError
 
     def on_protocol_error(self, error: RemoteProtocolError) -> None:
         """The peer broke the protocol above the upper layer: abort."""
