@@ -208,12 +208,15 @@ def _query_retrieve() -> Iterator[str]:
         "cannot be decoded match nothing."
     )
     yield (
-        "A key that is not in table 9.2 is neither matched nor returned, and the pending status is FF01; so is one "
-        "that lies below the level of the query, relational or not. Keys of the levels above are matched and "
-        "returned in hierarchical queries, too. A value that cannot be read (a reversed range, a date that does not "
-        "exist, a UID that is none) is refused with C000 and the Offending Element. Every answer holds the unique keys "
-        "of its level and above, Query/Retrieve Level, Retrieve AE Title and Instance Availability (always ONLINE); "
-        "a key without a value is answered empty. Answers have no order to rely on. Priority is not regarded."
+        "A key that is not in table 9.2 is neither matched nor returned, and the pending status is FF01. Keys of the "
+        "levels above are matched and returned in hierarchical queries, too. Keys below the level of the query are "
+        "matched where relational queries are negotiated, and never returned: a study is an answer where one series "
+        "of it satisfies every key of series and, with keys of instances, one instance in that series satisfies "
+        "those. One that matches everything, or stands in a hierarchical query, is FF01. A value that cannot be read "
+        "(a reversed range, a date that does not exist, a UID that is none) is refused with C000 and the Offending "
+        "Element. Every answer holds the unique keys of its level and above, Query/Retrieve Level, Retrieve AE Title "
+        "and Instance Availability (always ONLINE); a key without a value is answered empty. Answers have no order to"
+        " rely on. Priority is not regarded."
     )
     yield (
         "Time zone. Timezone Offset From UTC in a request gives the zone of its dates and times, whether negotiated or "

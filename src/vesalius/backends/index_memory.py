@@ -22,6 +22,7 @@ from vesalius.backends.index_memory_entities import (
     stored,
     unite,
     values_of,
+    within,
 )
 from vesalius.backends.rows import patient_identity
 from vesalius.model.entities import (
@@ -38,7 +39,7 @@ from vesalius.model.entities import (
     Totals,
     Verdict,
 )
-from vesalius.model.matching import matches
+from vesalius.model.matching import deepest, matches
 from vesalius.model.query import Match, Query
 
 PAGE = 100  # answers in one page of `find`
@@ -225,15 +226,16 @@ class MemoryIndex(DeletionsInMemory):
         found: list[Match] = []
         left = -1 if query.limit is None else query.limit
         skip = query.offset
+        level = deepest(query)
         for entity in rows:
             if left == 0:
                 break
-            values = values_of(entity)
-            if not matches(values, query):
+            if not any(matches(values_of(witness), query) for witness in within(entity, level)):
                 continue
             if skip:
                 skip -= 1
                 continue
+            values = values_of(entity)
             found.append(Match({tag: answer(tag, values.get(tag, ()), query) for tag in query.returns}))
             left -= 1
             if len(found) == PAGE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vesalius.model.attributes import ATTRIBUTES, BY_TAG, ColumnKind, Merge, Role
@@ -78,6 +79,15 @@ def values_of(entity: Entity) -> Values:
                 values[row.tag] = cell_values(row.tag, at.columns.get(row.column) if sent is None else sent)
         at = at.above
     return values
+
+
+def within(entity: Entity, level: Level) -> Iterator[Entity]:
+    """The entities of a level, its own or one below, that lie in an entity; itself where it is of that level."""
+    if entity.level is level:
+        yield entity
+    else:
+        for below in entity.below.values():
+            yield from within(below, level)
 
 
 def answer(tag: int, value: tuple[str, ...] | tuple[Values, ...], query: Query) -> tuple[str, ...] | tuple[Values, ...]:

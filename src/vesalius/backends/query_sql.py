@@ -8,6 +8,12 @@ bound. From there the ids go down the levels (patient to study to series to inst
 level that was asked for are read by their ids, a page at a time, with all other conditions checked on the way. Of
 several such conditions the first that names few rows is taken.
 
+Below. A relational question may hold conditions below the level that it asks for (PS3.4 C.4.1.2.2.1). They are sought
+like all others, from the rows found up to those that hold them, and checked by EXISTS within EXISTS, one for each
+level: one series satisfies all that is asked of series and holds the instance that satisfies the rest. Each goes by
+the index of its parent and by no other, so its work is what lies in one row; windows and pages are the smaller the
+deeper it looks. Where SQL can only narrow down such a condition, the rows below are looked at by the oracle.
+
 Walk. Where nothing selects, or what selects names too many rows, windows of primary keys are read one after the
 other. A window grows while it finds little and shrinks when it finds much, so that a page comes
 soon and each statement ends soon.
@@ -20,13 +26,13 @@ arrival (ids), the same for the same question; `newest_first` turns it round.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.query_sql_answers import Plan, plan_answers
-from vesalius.backends.query_sql_conditions import Clause, Seek, compile_conditions
+from vesalius.backends.query_sql_conditions import Seek, compile_conditions
 from vesalius.backends.query_sql_text import Dialect, Sql, all_of, in_list
 from vesalius.model.entities import Level
 from vesalius.model.query import Match, Query
@@ -38,6 +44,8 @@ PAGE = 500
 FIRST_WINDOW = 500  # primary keys
 WINDOW = 20_000
 PARENTS = 50  # rows whose children are looked up in one statement
+# Rows of which one statement looks at what lies in them, by how many levels deep that is.
+LOOKED_INTO = (WINDOW, 1000, 100, 50)
 
 _TABLES = ("patient", "study", "series", "instance")
 _PARENT = ("", "patient_ref", "study_ref", "series_ref")
@@ -81,13 +89,20 @@ class _Finder:
         self._level = query.level
         self._newest = query.newest_first
         self._clauses = compile_conditions(query, self._dialect)
-        again = [clause.tag for clause in self._clauses if not clause.exact]
+        again = [clause.tag for clause in self._clauses if not clause.exact and clause.level <= self._level]
         self._plan: Plan = plan_answers(query, again)
-        self._where = self._conditions(self._clauses)
+        self._deepest = max([self._level, *(clause.level for clause in self._clauses)])
+        self._where = self._conditions()
         self._offset = query.offset
+        self._most = LOOKED_INTO[self._deepest - self._level]
+        # Asks for what must lie in a row for it to be an answer, where SQL alone cannot tell.
+        self._witness: _Finder | None = None
+        if any(not clause.exact and clause.level > self._level for clause in self._clauses):
+            below = replace(query, level=self._deepest, returns=frozenset(), limit=None, offset=0)
+            self._witness = _Finder(database, below)
         # A walk that is asked for twenty-five answers need not read five hundred rows for them.
         wanted = FIRST_WINDOW if query.limit is None else query.limit + (query.offset if self._clauses else 0)
-        self._window = min(FIRST_WINDOW, max(wanted, FIRST_PAGE))
+        self._window = min(FIRST_WINDOW, max(wanted, FIRST_PAGE), self._most)
         self._begin: int | None = None  # the id that a walk begins after; None: the smallest
 
     def pass_over(self) -> int:
@@ -111,13 +126,15 @@ class _Finder:
         """All answers."""
         start = self._database.lookup(self._start)
         if start.rows is not None:
-            page = self._plan.answers(start.rows)
+            page = self._answers(start.rows)
             if page:
                 yield page
         elif start.seek is None:
             yield from self._walk()
         else:
             ids = self._down(start.seek.level, self._ids(start))
+            if start.seek.level > self._level:
+                ids = self._up(start.seek.level, ids)
             yield from self._fetch(iter(sorted(ids, reverse=True)) if self._newest else ids)
 
     def _start(self, tx: Transaction) -> _Start:
@@ -149,6 +166,9 @@ class _Finder:
 
     def _at_once(self, tx: Transaction, seek: Seek, ids: list[int]) -> _Start:
         level, below = seek.level, ids
+        while level > self._level and below:
+            below = sorted(row[0] for row in self._rows(tx, self._parents(level, below)))
+            level = Level(level - 1)
         while level < self._level and len(below) <= PARENTS:
             level = Level(level + 1)
             below = [row[0] for row in self._rows(tx, self._children(level, below))] if below else []
@@ -181,11 +201,29 @@ class _Finder:
             yield from [row[0] for row in self._lookup(self._children(level, chunk))]
             size = PARENTS
 
+    def _up(self, level: Level, ids: Iterator[int]) -> Iterator[int]:
+        """From ids below the level that was asked for to those of the rows that hold them, in order."""
+        while level > self._level:
+            above: set[int] = set()
+            while chunk := list(islice(ids, PAGE)):
+                above.update(row[0] for row in self._lookup(self._parents(level, chunk)))
+            level, ids = Level(level - 1), iter(sorted(above))
+        return ids
+
     def _fetch(self, ids: Iterator[int]) -> Iterator[list[Match]]:
         size = FIRST_PAGE
         while chunk := list(islice(ids, size)):
-            yield self._plan.answers(self._lookup(self._rows_of(chunk)))
-            size = PAGE
+            yield self._answers(self._lookup(self._rows_of(chunk)))
+            size = min(PAGE, self._most)
+
+    def _answers(self, rows: Sequence[Row]) -> list[Match]:
+        if self._witness is not None:
+            rows = [row for row in rows if self._witness.lies_in(self._level, row[-1])]
+        return self._plan.answers(rows)
+
+    def lies_in(self, level: Level, holder: int) -> bool:
+        """Whether any answer lies in one row of a level above."""
+        return any(self._fetch(self._down(level, iter((holder,)))))
 
     def _walk(self) -> Iterator[list[Match]]:
         """Windows (low, high] of primary keys, from the first that is wanted to the last, or backwards."""
@@ -202,23 +240,48 @@ class _Finder:
         while low < high:
             after, until = (max(low, high - window), high) if self._newest else (low, min(low + window, high))
             where = all_of([Sql(f"{table}.id > ? AND {table}.id <= ?", (after, until)), *self._where])
-            page = self._plan.answers(self._lookup(self._select(where, walking=True)))
+            page = self._answers(self._lookup(self._select(where, walking=True)))
             yield page
             low, high = (low, after) if self._newest else (until, high)
-            window = max(window // 2, PAGE) if len(page) > PAGE else min(window * 2, WINDOW)
+            window = min(max(window // 2, PAGE) if len(page) > PAGE else window * 2, WINDOW, self._most)
 
     # -- statements
 
-    def _conditions(self, clauses: Sequence[Clause], only: Level | None = None) -> list[Sql]:
-        parts = [clause.where for clause in clauses if only is None or clause.level is only]
-        if (only or self._level) is Level.IMAGE:
+    def _conditions(self, only: Level | None = None) -> list[Sql]:
+        """What a row of a level must satisfy; by default one of the level that was asked for, with all around it."""
+        clauses = [c for c in self._clauses if (c.level <= self._level if only is None else c.level is only)]
+        parts = [clause.where for clause in clauses]
+        level = self._level if only is None else only
+        if level is Level.IMAGE:
             parts.append(Sql("instance.rank = 0"))
+        if self._level <= level < self._deepest:
+            parts.append(self._holds(Level(level + 1)))
         return parts
+
+    def _holds(self, level: Level) -> Sql:
+        """Whether a row of the level above holds one of this level that satisfies all that is asked below.
+
+        The index of the parent is the only way in, as it is upwards in `_select`; with LIMIT and OFFSET neither
+        database makes a join of it.
+        """
+        table, ref = _TABLES[level], _PARENT[level]
+        here = f"{ref} = {_TABLES[level - 1]}.id"
+        conditions = all_of(self._conditions(level))
+        if self._dialect == "sqlite":
+            source = f"{table} INDEXED BY ix_{table}_{ref} WHERE {table}.{here} AND"
+        else:
+            source = f"(SELECT * FROM {table} AS one WHERE one.{here} OFFSET 0) AS {table} WHERE"  # noqa: S608
+        return Sql(f"EXISTS (SELECT 1 FROM {source} {conditions.text} LIMIT 1 OFFSET 0)", conditions.params)  # noqa: S608
+
+    def _parents(self, level: Level, ids: Sequence[int]) -> Sql:
+        table = _TABLES[level]
+        chosen = in_list(self._dialect, f"{table}.id", ids, "bigint")
+        return Sql(f"SELECT DISTINCT {table}.{_PARENT[level]} FROM {table} WHERE {chosen.text}", chosen.params)  # noqa: S608
 
     def _children(self, level: Level, parents: Sequence[int]) -> Sql:
         table = _TABLES[level]
         refs = in_list(self._dialect, f"{table}.{_PARENT[level]}", parents, "bigint")
-        where = all_of([refs, *self._conditions(self._clauses, level)])
+        where = all_of([refs, *self._conditions(level)])
         return Sql(f"SELECT {table}.id FROM {table} WHERE {where.text} ORDER BY {table}.id", where.params)  # noqa: S608
 
     def _rows_of(self, ids: Sequence[int]) -> Sql:
@@ -243,8 +306,9 @@ class _Finder:
             else:
                 source += f" JOIN LATERAL (SELECT * FROM {up} AS one WHERE one.id = {ref} OFFSET 0) AS {up} ON TRUE"  # noqa: S608
         order = " DESC" if self._newest else ""
+        columns = self._plan.columns if self._witness is None else f"{self._plan.columns}, {table}.id"
         return Sql(
-            f"SELECT {self._plan.columns} FROM {source} WHERE {where.text} ORDER BY {table}.id{order}",  # noqa: S608
+            f"SELECT {columns} FROM {source} WHERE {where.text} ORDER BY {table}.id{order}",  # noqa: S608
             where.params,
         )
 

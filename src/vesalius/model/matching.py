@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from vesalius.model import datetimes
 from vesalius.model.attributes import BY_TAG, DATE_TIME_PAIRS, ColumnKind
 from vesalius.model.coercion import decimal_of, decimal_text, integer_of
-from vesalius.model.entities import Values
+from vesalius.model.entities import Level, Values
 from vesalius.model.names import Groups, fold_groups, fold_name
 from vesalius.model.phonetics import sounds
 from vesalius.model.query import (
@@ -30,15 +30,24 @@ from vesalius.model.query import (
     Wildcard,
 )
 
-__all__ = ["fold_name", "holds", "matches", "sounds", "wildcard_match"]
+__all__ = ["deepest", "fold_name", "holds", "matches", "sounds", "wildcard_match"]
 
 _TIMEZONE_OFFSET = 0x00080201
 _DATE_OF = {time: date for date, time in DATE_TIME_PAIRS.items()}
 
 
 def matches(values: Values, query: Query) -> bool:
-    """Whether an entity with these values (its own and those of the levels above) answers the question."""
+    """Whether an entity with these values (its own and those of the levels above) satisfies every condition.
+
+    With conditions below the level of the question the entity is one of `deepest(query)`, and what it proves is that
+    the one above it, of the level of the question, is an answer.
+    """
     return all(holds(tag, condition, values, query.timezone) for tag, condition in query.conditions)
+
+
+def deepest(query: Query) -> Level:
+    """The level of the entities on which every condition can be seen: that of the question, or one below it."""
+    return max([query.level, *(BY_TAG[tag].level for tag, _ in query.conditions)])
 
 
 def holds(tag: int, condition: Condition, values: Values, timezone: str = "") -> bool:

@@ -98,11 +98,16 @@ Condition: TypeAlias = OneOf | Wildcard | Range | DateTimeRange | IsEmpty | Soun
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A parsed question. `conditions` and `returns` name only attributes that the index keeps."""
+    """A parsed question. `conditions` and `returns` name only attributes that the index keeps.
+
+    Conditions may lie below `level` (relational queries, PS3.4 C.4.1.2.2.1): an entity is an answer where one path
+    down from it satisfies all of them, a study where one series of it holds every condition on series and, with
+    conditions on instances, an instance in that same series holds those. `returns` never go below `level`.
+    """
 
     root: Root
     level: Level
-    conditions: tuple[tuple[int, Condition], ...]  # (tag, condition), all must hold
+    conditions: tuple[tuple[int, Condition], ...]  # (tag, condition), all must hold; below `level` on one path
     returns: frozenset[int]  # tags to answer, universal keys included
     unsupported: tuple[int, ...] = ()  # keys neither matched nor returned: FF01
     options: Options = Options()

@@ -3,8 +3,10 @@
 PS3.4 C.2.2.2 names the matching kinds; the kind follows from the VR and from the value that was sent. What a
 question may hold at which level is C.4.1.2.1 (hierarchical) and C.4.1.2.2 (relational): without relational
 queries the unique key of every level above must be there, one value each, else the identifier does not fit
-the model (A900). A key that is not in the table of attributes, or that lies below the level asked for, is neither
-matched nor answered, and the edge says so (FF01). A value that cannot be read (a reversed range, a day that does
+the model (A900). A relational question may hold keys of any level: those below the level asked for are matched, all
+of them on one entity and what lies in it (see `Query`), but never answered. A key that is not in the table of
+attributes, or that lies below the level and asks for no match or came in a hierarchical question, is neither matched
+nor answered, and the edge says so (FF01). A value that cannot be read (a reversed range, a day that does
 not exist, a UID that is none) is refused with its tag (C000), since an empty answer would look like the truth
 (bad-input D18).
 
@@ -82,20 +84,23 @@ def parse(
     unsupported: list[int] = []
     item_returns: list[tuple[int, frozenset[int]]] = []
     inner_returns: list[tuple[tuple[int, int], frozenset[int]]] = []
+    lowest = LEVELS[root][-1] if options.relational else level
     for tag, value in values.items():
         if tag in _NOT_KEYS or tag & 0xFFFF == 0:
             continue
         row = BY_TAG.get(tag)
-        if row is None or row.level > level:
+        below = row is not None and row.level > level
+        if row is None or row.level > lowest or (below and tag == TIMEZONE_OFFSET):
             unsupported.append(tag)
             continue
-        returns.add(tag)
+        if not below:
+            returns.add(tag)
         if tag == TIMEZONE_OFFSET:
             continue
         condition: Condition | None
         if row.kind is ColumnKind.SEQUENCE:
             asked = _item_keys(tag, value, unsupported)
-            if asked:
+            if asked and not below:
                 item_returns.append((tag, asked))
                 inner_returns += _inner_keys(tag, value, unsupported)
             condition = _sequence_condition(tag, value, options, limits)
@@ -103,6 +108,8 @@ def parse(
             condition = _condition(tag, row.vr, row.kind, _texts(tag, value), options, timezone, limits)
         if condition is not None:
             conditions[tag] = condition
+        elif below:
+            unsupported.append(tag)
     _pair_dates(conditions, options)
     _check_ranges(conditions)
     _check_wildcards(conditions, limits)

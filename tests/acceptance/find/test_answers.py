@@ -43,6 +43,8 @@ def instances() -> Iterator[Dataset]:
         for n in range(1, count + 1):
             ds = ct("one", series, n, patient_id="PA", patient_name="Alpha^Anna", ProcedureCodeSequence=procedure)
             ds.Modality = modality
+            if modality == "MR":
+                ds.BodyPartExamined = "HEAD"
             ds.RequestAttributesSequence = Sequence([request(f"RP{series}", f"SPS{series}"), request("RPX", "SPSX")])
             if sop_class:
                 ds.SOPClassUID = sop_class
@@ -198,6 +200,42 @@ def test_the_hierarchy_is_required_unless_relational_queries_are_negotiated(port
     answers, statuses = find(port, "SERIES", STUDY, RELATIONAL, Modality="MR", PatientName="")
     assert statuses == [0xFF00, 0]
     assert answers[0].PatientName == "Alpha^Anna"
+
+
+def test_keys_below_the_level_match_when_relational_queries_are_negotiated(port: int) -> None:
+    series, instance = uid("series", "one", 2), uid("instance", "one", 2, 1)
+    for keys in (
+        {"SeriesInstanceUID": series},
+        {"SOPInstanceUID": instance},
+        {"SeriesInstanceUID": series, "SOPInstanceUID": instance, "Modality": "MR"},
+        {"SeriesInstanceUID": [series, "1.2.3"], "StudyDescription": "HEAD"},
+        {"Modality": "MR", "RequestAttributesSequence": Sequence([request("RP2", "SPS2")])},
+    ):
+        answers, statuses = find(port, "STUDY", STUDY, RELATIONAL, **keys)
+        assert statuses == [0xFF00, 0], keys
+        assert answers[0].StudyInstanceUID == uid("study", "one")
+        assert answers[0].QueryRetrieveLevel == "STUDY"
+        assert "SOPInstanceUID" not in answers[0]
+        assert [one.PatientID for one in find(port, "PATIENT", PATIENT, RELATIONAL, **keys)[0]] == ["PA"]
+    (one,), statuses = find(port, "SERIES", STUDY, RELATIONAL, SOPInstanceUID=instance)
+    assert (one.SeriesInstanceUID, statuses) == (series, [0xFF00, 0])
+
+
+def test_keys_below_the_level_match_in_one_series_together(port: int) -> None:
+    both = {"Modality": "MR", "BodyPartExamined": "HEAD"}
+    assert len(find(port, "STUDY", STUDY, RELATIONAL, **both)[0]) == 1
+    for apart in (
+        {"Modality": "SR", "BodyPartExamined": "HEAD"},
+        {"Modality": "CT", "SeriesInstanceUID": uid("series", "one", 2)},
+        {"Modality": "CT", "SOPInstanceUID": uid("instance", "one", 2, 1)},
+    ):
+        assert find(port, "STUDY", STUDY, RELATIONAL, **apart) == ([], [0]), apart
+
+
+def test_keys_below_the_level_are_not_matched_unless_negotiated(port: int) -> None:
+    for keys in ({"SeriesInstanceUID": "1.2.3"}, {"SOPInstanceUID": "1.2.3"}, {"Modality": "XX"}):
+        assert find(port, "STUDY", **keys)[1] == [0xFF01] * 3 + [0], keys
+    assert find(port, "STUDY", STUDY, RELATIONAL, Modality="")[1] == [0xFF01] * 3 + [0], "only asked for"
 
 
 def test_a_date_range_and_a_time_range_are_one_span_only_when_negotiated(port: int) -> None:

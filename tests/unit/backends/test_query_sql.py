@@ -33,6 +33,7 @@ PATIENT_ID, NAME, BIRTH, STUDY_UID, ACCESSION, DATE = (
     0x00080050,
     0x00080020,
 )
+SERIES_UID, SOP_UID, MODALITY = 0x0020000E, 0x00080018, 0x00080060
 
 
 @dataclass(slots=True)
@@ -116,6 +117,57 @@ def test_a_selective_question_uses_its_index_and_scans_no_table(
     assert any(index in plan for plan in plans), plans
     for plan in plans:
         assert not re.search(r"SCAN (patient|study|series|instance|nested|n)\b", plan), plan
+
+
+@pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY])
+@pytest.mark.parametrize(
+    ("values", "index"),
+    [
+        ({SERIES_UID: ("1.2.3.0",)}, "series_instance_uid"),
+        ({SOP_UID: ("1.2.3.0.0", "1.2.4.0.0")}, "sop_instance_uid"),
+        ({MODALITY: ("SR",)}, "ix_series_modality"),
+        ({MODALITY: ("SR",), 0x00200013: ("1",)}, "ix_series_modality"),
+        ({0x00400275: ({0x00401001: ("RP1",)},)}, "ix_nested_value"),
+    ],
+)
+def test_a_selective_condition_below_the_level_is_sought_and_checked_by_keys(
+    database: Database, values: Values, index: str, level: Level
+) -> None:
+    watched = Watched(database)
+    assert [match for page in query_sql.find(watched, ask(values, level)) for match in page]  # type: ignore[arg-type]
+    plans = watched.plans()
+    assert any(index in plan for plan in plans), plans
+    for plan in plans:
+        assert not re.search(r"SCAN (patient|study|series|instance|nested|n)\b", plan), plan
+
+
+def test_a_walk_looks_below_by_the_index_of_the_parent_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_sql, "FEW", 0)
+    monkeypatch.setattr(query_sql, "MANY", 0)
+    watched = Watched(database)
+    query = ask({MODALITY: ("CT",), SOP_UID: ("1.2.3.0.0",), 0x00200013: ("1",)})
+    assert list(query_sql.find(watched, query))  # type: ignore[arg-type]
+    walks = [plan for plan in watched.plans() if "SEARCH study USING INTEGER PRIMARY KEY (rowid>" in plan]
+    assert walks
+    for plan in walks:
+        assert "SEARCH series USING INDEX ix_series_study_ref (study_ref=?)" in plan
+        assert "SEARCH instance USING INDEX ix_instance_series_ref (series_ref=?)" in plan
+        assert plan.count("CORRELATED SCALAR SUBQUERY") == 2, "no join, whose order the planner would choose"
+
+
+def test_a_walk_that_looks_into_rows_takes_few_of_them_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_sql, "LOOKED_INTO", (500, 40, 20, 10))
+    for level, at_most in ((Level.PATIENT, 10), (Level.STUDY, 20), (Level.SERIES, 40)):
+        watched = Watched(database)
+        pages = query_sql.find(watched, ask({0x00201041: ("77",)}, level))  # type: ignore[arg-type]
+        assert next(pages) == [], "there is a moment to cancel"
+        assert list(pages)
+        windows = [params for sql, params, _ in watched.statements if ".id > ? AND" in sql]
+        assert {until - after for after, until, *_ in windows} <= set(range(at_most + 1))
 
 
 def test_going_down_and_joining_up_goes_by_keys(database: Database) -> None:

@@ -87,6 +87,39 @@ def test_keys_that_are_unknown_or_below_the_level_are_named() -> None:
     assert query.conditions == ()
 
 
+def test_keys_below_the_level_match_where_relational_queries_are_negotiated() -> None:
+    relational = Options(relational=True)
+    keys: Values = {LEVEL: ("STUDY",), MODALITY: ("CT",), SOP_UID: ("1.2.3", "1.2.4"), 0x0008103E: ("*",), DATE: ()}
+    query = parse(keys, Root.STUDY, None, relational)
+    assert dict(query.conditions) == {MODALITY: OneOf(("CT",)), SOP_UID: OneOf(("1.2.3", "1.2.4"))}
+    assert query.returns == {STUDY_UID, DATE}, "an answer holds nothing from below its level"
+    assert query.unsupported == (0x0008103E,), "what matches everything is only asked for"
+    assert parse(keys, Root.STUDY).unsupported == (MODALITY, SOP_UID, 0x0008103E)
+    only_asked = parse({LEVEL: ("STUDY",), MODALITY: (), SERIES_UID: ("",), SOP_UID: ()}, Root.STUDY, None, relational)
+    assert only_asked.unsupported == (MODALITY, SERIES_UID, SOP_UID)
+
+
+def test_keys_below_the_level_are_read_as_strictly_as_any() -> None:
+    with pytest.raises(UnableToProcess) as refused:
+        parse({LEVEL: ("STUDY",), SERIES_UID: ("1.2.x",)}, Root.STUDY, None, Options(relational=True))
+    assert refused.value.offending == (SERIES_UID,)
+
+
+def test_keys_of_levels_that_the_model_lacks_are_named() -> None:
+    keys: Values = {LEVEL: ("PATIENT",), STUDY_UID: ("1.2",), MODALITY: ("CT",)}
+    query = parse(keys, Root.PATIENT_STUDY_ONLY, None, Options(relational=True))
+    assert dict(query.conditions) == {STUDY_UID: OneOf(("1.2",))}
+    assert query.unsupported == (MODALITY,)
+
+
+def test_a_sequence_below_the_level_matches_and_is_not_answered() -> None:
+    keys: Values = {LEVEL: ("STUDY",), 0x00400275: ({0x00401001: ("RP1",), 0x00400009: ()},)}
+    query = parse(keys, Root.STUDY, None, Options(relational=True))
+    assert dict(query.conditions) == {0x00400275: ItemMatches(((0x00401001, OneOf(("RP1",))),))}
+    assert query.item_returns == ()
+    assert query.unsupported == ()
+
+
 def test_the_kind_of_matching_follows_from_value_and_vr() -> None:
     assert condition(ACCESSION) is None
     assert condition(ACCESSION, "*") is None
