@@ -262,16 +262,18 @@ class _Finder:
         """Whether a row of the level above holds one of this level that satisfies all that is asked below.
 
         The index of the parent is the only way in, as it is upwards in `_select`; with LIMIT and OFFSET neither
-        database makes a join of it.
+        database makes a join of it. PostgreSQL: MATERIALIZED has the rows below planned by themselves (and read as
+        they are wanted); beside a costly condition any scan would look as cheap as the index.
         """
         table, ref = _TABLES[level], _PARENT[level]
         here = f"{ref} = {_TABLES[level - 1]}.id"
         conditions = all_of(self._conditions(level))
         if self._dialect == "sqlite":
-            source = f"{table} INDEXED BY ix_{table}_{ref} WHERE {table}.{here} AND"
+            source = f"SELECT 1 FROM {table} INDEXED BY ix_{table}_{ref} WHERE {table}.{here} AND"  # noqa: S608
         else:
-            source = f"(SELECT * FROM {table} AS one WHERE one.{here} OFFSET 0) AS {table} WHERE"  # noqa: S608
-        return Sql(f"EXISTS (SELECT 1 FROM {source} {conditions.text} LIMIT 1 OFFSET 0)", conditions.params)  # noqa: S608
+            rows = f"SELECT * FROM {table} AS one WHERE one.{here}"  # noqa: S608
+            source = f"WITH {table} AS MATERIALIZED ({rows}) SELECT 1 FROM {table} WHERE"  # noqa: S608
+        return Sql(f"EXISTS ({source} {conditions.text} LIMIT 1 OFFSET 0)", conditions.params)
 
     def _parents(self, level: Level, ids: Sequence[int]) -> Sql:
         table = _TABLES[level]
