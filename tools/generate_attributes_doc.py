@@ -37,9 +37,9 @@ How values match (PS3.4 C.2.2.2):
 - With empty value matching negotiated, `""` finds what has no value. Otherwise what has no value matches no question
   but the universal one.
 - A key that is not listed here is neither matched nor answered (status FF01). One below the level asked for is matched,
-  but not answered, where relational queries are negotiated: one series of a study, and one instance in that series, must
-  satisfy all such keys. Without, or without a value, it is FF01 as well; QIDO-RS ignores it and says so in a warning.
-  Values that cannot be read (a reversed range, a day that does not exist, a wrong UID) are refused (status C000).
+  but not answered, where relational queries are negotiated: one series of a study, and one instance in that series,
+  must satisfy all such keys. Without, or without a value, it is FF01 as well; QIDO-RS ignores it with a warning.
+- Values that cannot be read (a reversed range, a day that does not exist, a wrong UID) are refused (status C000).
 - More than 100 wildcards in one question are refused (status A700). Lists of UIDs may be of any length.
 """
 
