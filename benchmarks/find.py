@@ -87,8 +87,8 @@ def against_peers(peers: dict[str, Start], folder: Path, studies: int = 1000) ->
     rng = random.Random(2)
     asked = questions([{"_00100020": rng.choice(ids)} for _ in range(100)])
     for name, start in peers.items():
-        if name == "storescp":
-            continue
+        if name in ("storescp", "dcmqrscp"):
+            continue  # the one answers no questions, the other forgets studies that arrive this fast
         with start() as peer:
             store_in_parallel(peer.port, peer.aet, [instances])
             median, answers = p50(peer, asked)
