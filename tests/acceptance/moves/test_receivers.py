@@ -222,13 +222,21 @@ def test_a_slow_destination_does_not_hold_up_another(site: Site) -> None:
     assert seconds < slow[0][1] / 2
 
 
-def test_series_after_series_goes_over_one_association(site: Site) -> None:
+def test_series_after_series_goes_over_one_association_as_long_as_the_one_who_asks_stays(site: Site) -> None:
+    keys = {LEVEL: "SERIES", 0x0020000D: STUDY, 0x0020000E: site.instances[-1].SeriesInstanceUID}
     with receiving(site, "ONE") as receiver:
-        for _ in range(4):
-            assert move(site, "ONE", **series_two(site))[0].status == 0
-        assert receiver.associations == 1
-        time.sleep(1.2)
-        assert receiver.open == 0, "and is let go"
+        with RawScu.associate(site.server.dimse_port, [(STUDY_MOVE, [IMPLICIT])]) as scu:
+            for _ in range(4):
+                assert scu.move("ONE", keys).status == 0
+            assert receiver.associations == 1
+        ended = time.monotonic() + 5
+        while receiver.open and time.monotonic() < ended:
+            time.sleep(0.02)
+        assert receiver.open == 0, "the receiver is let go when the one who asked has gone"
+        with RawScu.associate(site.server.dimse_port, [(STUDY_MOVE, [IMPLICIT])]) as scu:
+            assert scu.move("ONE", keys).status == 0
+            time.sleep(1.2)
+            assert receiver.open == 0, "and a second after the last, though the one who asked is still there"
 
 
 @pytest.mark.parametrize("option", ["--refuse", "--abort-after", "--abort-during"])
