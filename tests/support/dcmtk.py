@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,12 @@ if not Path(ENVIRONMENT["DCMDICTPATH"]).exists():
 
 
 def need(tool: str) -> str:
-    """The path of a DCMTK tool, or a skip that says which package is missing."""
-    found = shutil.which(tool)
+    """The path of a DCMTK tool, or a skip that says which package is missing.
+
+    Not in the virtual environment, which has programs of the same names (pynetdicom's) and may be first in the PATH.
+    """
+    places = [place for place in os.get_exec_path() if Path(place) != Path(sys.executable).parent]
+    found = shutil.which(tool, path=os.pathsep.join(places))
     if found is None:
         pytest.skip(f"{tool} is not installed (Debian package dcmtk)")
     return found
