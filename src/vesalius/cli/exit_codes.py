@@ -35,6 +35,7 @@ EXIT_CODE_OF: dict[type[errors.VesaliusError], int] = {
     errors.PeerUnreachable: PEER,
     errors.DamagedInstance: DAMAGED,
     errors.CannotTranscode: FAILED,
+    errors.NoVolume: FAILED,
     errors.SettingsError: USAGE,
 }
 

@@ -39,6 +39,7 @@ STATUS_OF: dict[type[errors.VesaliusError], int] = {
     errors.PeerUnreachable: statuses.CANNOT_PERFORM_SUBOPERATIONS,
     errors.DamagedInstance: statuses.PROCESSING_FAILURE,
     errors.CannotTranscode: statuses.SOP_CLASS_NOT_SUPPORTED,
+    errors.NoVolume: statuses.PROCESSING_FAILURE,
     errors.SettingsError: statuses.PROCESSING_FAILURE,
 }
 

@@ -86,6 +86,10 @@ class CannotTranscode(VesaliusError):
     """No codec turns these pixels into the transfer syntax that was asked for."""
 
 
+class NoVolume(VesaliusError):
+    """These instances, or this one, make no volume in the patient; the message says why."""
+
+
 class IndexUnavailable(OutOfResources):
     """The index (database) cannot be reached; nothing is acknowledged until it can."""
 

@@ -43,6 +43,7 @@ STATUS_OF: dict[type[errors.VesaliusError], int] = {
     errors.PeerUnreachable: 502,
     errors.DamagedInstance: 500,
     errors.CannotTranscode: 406,
+    errors.NoVolume: 422,
     errors.SettingsError: 500,
 }
 
