@@ -36,6 +36,11 @@ EXIT_CODE_OF: dict[type[errors.VesaliusError], int] = {
     errors.DamagedInstance: DAMAGED,
     errors.CannotTranscode: FAILED,
     errors.NoVolume: FAILED,
+    errors.NoSuchRecord: NOT_FOUND,
+    errors.DuplicateRecord: FAILED,
+    errors.BadRecord: USAGE,
+    errors.WrongState: FAILED,
+    errors.SlotTaken: FAILED,
     errors.SettingsError: USAGE,
 }
 

@@ -40,6 +40,11 @@ STATUS_OF: dict[type[errors.VesaliusError], int] = {
     errors.DamagedInstance: statuses.PROCESSING_FAILURE,
     errors.CannotTranscode: statuses.SOP_CLASS_NOT_SUPPORTED,
     errors.NoVolume: statuses.PROCESSING_FAILURE,
+    errors.NoSuchRecord: statuses.NO_SUCH_SOP_INSTANCE,
+    errors.DuplicateRecord: statuses.DUPLICATE_SOP_INSTANCE,
+    errors.BadRecord: statuses.INVALID_ATTRIBUTE_VALUE,
+    errors.WrongState: statuses.PROCESSING_FAILURE,
+    errors.SlotTaken: statuses.PROCESSING_FAILURE,
     errors.SettingsError: statuses.PROCESSING_FAILURE,
 }
 

@@ -90,6 +90,26 @@ class NoVolume(VesaliusError):
     """These instances, or this one, make no volume in the patient; the message says why."""
 
 
+class NoSuchRecord(VesaliusError):
+    """There is no patient, order, step, station, ... under this number (PS3.7: 0112)."""
+
+
+class DuplicateRecord(VesaliusError):
+    """A record with this number or UID is kept already (PS3.7: 0111)."""
+
+
+class BadRecord(VesaliusError):
+    """A record that cannot be kept as it is: something is missing, too long, or no value at all (PS3.7: 0106)."""
+
+
+class WrongState(VesaliusError):
+    """The state that a record is in does not allow this (PS3.4 F.7.2.2.4: 0110)."""
+
+
+class SlotTaken(WrongState):
+    """The station is taken or closed at that time."""
+
+
 class IndexUnavailable(OutOfResources):
     """The index (database) cannot be reached; nothing is acknowledged until it can."""
 

@@ -44,6 +44,11 @@ STATUS_OF: dict[type[errors.VesaliusError], int] = {
     errors.DamagedInstance: 500,
     errors.CannotTranscode: 406,
     errors.NoVolume: 422,
+    errors.NoSuchRecord: 404,
+    errors.DuplicateRecord: 409,
+    errors.BadRecord: 400,
+    errors.WrongState: 409,
+    errors.SlotTaken: 409,
     errors.SettingsError: 500,
 }
 
