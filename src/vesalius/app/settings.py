@@ -313,7 +313,7 @@ class PeerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str, setting("Its AE title; empty: the same as the name.", why="Mostly they are.", max_length=16)
     ] = ""  # fmt: skip
     allow: Annotated[
-        tuple[Literal["store", "query", "retrieve", "commit", "worklist"], ...],
+        tuple[Literal["store", "query", "retrieve", "commit", "worklist", "notify"], ...],
         setting("What it may do here.", why="Nothing, until it is written down: default deny."),
     ] = ()
     move_to: Annotated[
@@ -328,6 +328,15 @@ class PeerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             why="Off: it is kept beside the first, so that no acknowledged byte is lost.",
         ),
     ] = False
+    duties: Annotated[
+        tuple[Literal["ask-commitment", "commit-same-association", "notify-availability", "forward-mpps"], ...],
+        setting(
+            "What this archive does for it by itself: asks it to commit to what was sent to it, sends the results of "
+            "its own requests for commitment on the same association while that is open, tells it of studies that are "
+            "available, forwards performed procedure steps to it.",
+            why="Nothing, until it is written down: many peers refuse what they did not ask for.",
+        ),
+    ] = ()
     comment: Annotated[str, setting("For people.", why="Yours.")] = ""
 
 

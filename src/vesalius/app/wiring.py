@@ -97,6 +97,7 @@ def peer_from(peer: PeerSettings) -> Peer:
         tls=peer.tls,
         refuse_conflicts=peer.refuse_conflicts,
         comment=peer.comment,
+        duties=frozenset(peer.duties),
     )
 
 

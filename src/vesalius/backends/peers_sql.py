@@ -34,6 +34,7 @@ def save(database: Database, peer: Peer) -> None:
         "tls": int(peer.tls),
         "refuse_conflicts": int(peer.refuse_conflicts),
         "comment": peer.comment,
+        "duties": " ".join(sorted(peer.duties)),
     }
     database.write(lambda connection: upsert(connection, schema.peer, values))
 
@@ -56,4 +57,5 @@ def peer_of(row: Any) -> Peer:
         tls=bool(row["tls"]),
         refuse_conflicts=bool(row["refuse_conflicts"]),
         comment=row["comment"],
+        duties=frozenset(row["duties"].split()),
     )

@@ -16,7 +16,6 @@ their level (with its companions), and besides:
 `nested` holds the values inside sequences that can be matched: `owner` is the id of the row of `level`.
 Totals are kept on `pack`: each pack has one writing process, so no row is fought over by all of them.
 
-Text compares by code point on both databases: SQLite's BINARY is its default, PostgreSQL gets "C".
 Queries that must be fast at a million studies find a B-tree: every column that the attribute table calls
 indexed. The indexes of name groups that most patients lack hold only the rows that have one.
 """
@@ -27,52 +26,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from vesalius.backends import schema_jobs
+from vesalius.backends.schema_base import BIG, BYTES, REAL, TEXT, count, metadata, ref, row_id, text
 from vesalius.model.attributes import FINGERPRINT, Column, Role, SqlKind, columns
 from vesalius.model.entities import Level
 
-__all__ = ["FINGERPRINT", "TABLE_OF", "metadata"]
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
-
-TEXT: sa.types.TypeEngine[str] = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
-# Only INTEGER makes a column the rowid itself in SQLite.
-BIG: sa.types.TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-REAL: sa.types.TypeEngine[float] = sa.Double()
-BYTES: sa.types.TypeEngine[bytes] = sa.LargeBinary()
+__all__ = ["BIG", "BYTES", "FINGERPRINT", "REAL", "TABLE_OF", "TEXT", "metadata", "schema_jobs"]
 
 _TYPES: dict[SqlKind, sa.types.TypeEngine[Any]] = {SqlKind.TEXT: TEXT, SqlKind.INTEGER: BIG, SqlKind.REAL: REAL}
 
 _UNIQUE_APART = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 
 
-def _id() -> sa.Column[int]:
-    return sa.Column("id", BIG, primary_key=True, autoincrement=True)
-
-
-def _ref(name: str, target: str, **options: Any) -> sa.Column[int]:
-    return sa.Column(name, BIG, sa.ForeignKey(f"{target}.id"), nullable=False, **options)
-
-
-def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, TEXT, nullable=False)
-
-
-def _count(name: str) -> sa.Column[int]:
-    return sa.Column(name, BIG, nullable=False, server_default="0")
-
-
 def _attribute_columns(level: Level) -> list[sa.Column[Any]]:
     made: list[sa.Column[Any]] = []
     for column in columns(level):
         if column.attribute.computed and column.sql is SqlKind.INTEGER:
-            made.append(_count(column.name))
+            made.append(count(column.name))
         elif column.name in _UNIQUE_APART:
             made.append(sa.Column(column.name, TEXT, nullable=False))
         else:
@@ -95,7 +65,7 @@ def _index(table: str, column: Column) -> sa.Index:
 patient = sa.Table(
     "patient",
     metadata,
-    _id(),
+    row_id(),
     sa.Column("identity", TEXT, nullable=False, unique=True),
     *_attribute_columns(Level.PATIENT),
     *_attribute_indexes("patient", Level.PATIENT),
@@ -105,8 +75,8 @@ patient = sa.Table(
 study = sa.Table(
     "study",
     metadata,
-    _id(),
-    _ref("patient_ref", "patient", index=True),
+    row_id(),
+    ref("patient_ref", "patient", index=True),
     *_attribute_columns(Level.STUDY),
     sa.UniqueConstraint("study_instance_uid"),
     *_attribute_indexes("study", Level.STUDY),
@@ -116,8 +86,8 @@ study = sa.Table(
 series = sa.Table(
     "series",
     metadata,
-    _id(),
-    _ref("study_ref", "study", index=True),
+    row_id(),
+    ref("study_ref", "study", index=True),
     *_attribute_columns(Level.SERIES),
     # Found by the UID alone, and told apart by the study where a modality used one UID in two studies.
     sa.UniqueConstraint("series_instance_uid", "study_ref"),
@@ -128,22 +98,22 @@ series = sa.Table(
 pack = sa.Table(
     "pack",
     metadata,
-    _id(),
+    row_id(),
     sa.Column("name", TEXT, nullable=False, unique=True),
     sa.Column("state", TEXT, nullable=False, server_default="open"),
-    _count("indexed_to"),
-    _count("size"),
-    _count("members"),
-    _count("dead_bytes"),
-    _text("sha256"),
+    count("indexed_to"),
+    count("size"),
+    count("members"),
+    count("dead_bytes"),
+    text("sha256"),
     # What this pack's arrivals brought into the index: the terms of `Index.totals`.
-    _count("new_patients"),
-    _count("new_studies"),
-    _count("new_series"),
-    _count("new_instances"),
-    _count("new_conflicts"),
-    _count("new_notes"),
-    _count("new_bytes"),
+    count("new_patients"),
+    count("new_studies"),
+    count("new_series"),
+    count("new_instances"),
+    count("new_conflicts"),
+    count("new_notes"),
+    count("new_bytes"),
     sa.Column("by_modality", TEXT, nullable=False, server_default="{}"),  # JSON: modality -> instances
     sqlite_autoincrement=True,
 )
@@ -151,11 +121,11 @@ pack = sa.Table(
 instance = sa.Table(
     "instance",
     metadata,
-    _id(),
-    _ref("series_ref", "series", index=True),
+    row_id(),
+    ref("series_ref", "series", index=True),
     sa.Column("rank", sa.SmallInteger(), nullable=False),
     sa.Column("damaged", sa.SmallInteger(), nullable=False, server_default="0"),
-    _ref("pack_ref", "pack"),
+    ref("pack_ref", "pack"),
     sa.Column("header_offset", BIG, nullable=False),
     sa.Column("file_offset", BIG, nullable=False),
     sa.Column("file_length", BIG, nullable=False),
@@ -168,11 +138,11 @@ instance = sa.Table(
     sa.Column("pixel_encapsulated", sa.SmallInteger()),
     sa.Column("frame_table", BYTES),  # rows.pack_frames
     sa.Column("how", TEXT, nullable=False),
-    _text("calling_aet"),
-    _text("called_aet"),
-    _text("address"),
-    _text("association"),
-    _text("received_at"),
+    text("calling_aet"),
+    text("called_aet"),
+    text("address"),
+    text("association"),
+    text("received_at"),
     *_attribute_columns(Level.IMAGE),
     sa.UniqueConstraint("sop_instance_uid", "rank"),
     sa.Index("ix_instance_pack", "pack_ref", "file_offset"),
@@ -182,7 +152,7 @@ instance = sa.Table(
 nested = sa.Table(
     "nested",
     metadata,
-    _id(),
+    row_id(),
     sa.Column("level", sa.SmallInteger(), nullable=False),  # entities.Level
     sa.Column("owner", BIG, nullable=False),
     sa.Column("sequence", BIG, nullable=False),
@@ -196,15 +166,15 @@ nested = sa.Table(
 note = sa.Table(
     "note",
     metadata,
-    _id(),
-    _text("at"),
+    row_id(),
+    text("at"),
     sa.Column("code", TEXT, nullable=False),
     sa.Column("tag", BIG, nullable=False),
-    _text("text"),
-    _text("study"),
-    _text("series"),
-    _text("sop_instance"),
-    _text("sender"),
+    text("text"),
+    text("study"),
+    text("series"),
+    text("sop_instance"),
+    text("sender"),
     sa.Index("ix_note_study", "study", "code"),
     sqlite_autoincrement=True,
 )
@@ -212,13 +182,13 @@ note = sa.Table(
 outbox = sa.Table(
     "outbox",
     metadata,
-    _id(),
+    row_id(),
     sa.Column("kind", TEXT, nullable=False),  # "stored" | "conflict" | "deleted" | "restored"
-    _text("study"),
-    _text("series"),
-    _text("sop_instance"),
-    _text("at"),
-    _text("sender"),
+    text("study"),
+    text("series"),
+    text("sop_instance"),
+    text("at"),
+    text("sender"),
     sqlite_autoincrement=True,  # readers remember the last id they saw
 )
 
@@ -227,8 +197,8 @@ pack_copy = sa.Table(
     metadata,
     sa.Column("pack", TEXT, primary_key=True),
     sa.Column("place", TEXT, primary_key=True),
-    _count("copied_to"),
-    _text("verified_at"),
+    count("copied_to"),
+    text("verified_at"),
 )
 
 damaged = sa.Table(
@@ -242,19 +212,19 @@ damaged = sa.Table(
 deletion = sa.Table(
     "deletion",
     metadata,
-    _id(),
+    row_id(),
     sa.Column("uid", TEXT, nullable=False, unique=True),  # hex, as in its tombstone
     sa.Column("state", TEXT, nullable=False),  # "deleted" | "restored" | "purged"
     sa.Column("level", sa.SmallInteger(), nullable=False),  # entities.Level
-    _text("study"),
-    _text("series"),
-    _text("sop_instance"),
-    _text("at"),
-    _text("who"),
-    _text("address"),
-    _text("reason"),
-    _count("instances"),
-    _count("bytes"),
+    text("study"),
+    text("series"),
+    text("sop_instance"),
+    text("at"),
+    text("who"),
+    text("address"),
+    text("reason"),
+    count("instances"),
+    count("bytes"),
     sa.Index("ix_deletion_study", "study"),
     sa.Index("ix_deletion_state", "state", "at"),
     sqlite_autoincrement=True,
@@ -263,8 +233,8 @@ deletion = sa.Table(
 deleted_member = sa.Table(
     "deleted_member",
     metadata,
-    _id(),
-    _ref("deletion_ref", "deletion"),
+    row_id(),
+    ref("deletion_ref", "deletion"),
     sa.Column("pack", TEXT, nullable=False),
     sa.Column("header_offset", BIG, nullable=False),
     sa.Column("file_offset", BIG, nullable=False),
@@ -272,9 +242,9 @@ deleted_member = sa.Table(
     sa.Column("dataset_offset", BIG, nullable=False),
     sa.Column("dataset_length", BIG, nullable=False),
     sa.Column("sha256", BYTES, nullable=False),
-    _text("study"),
-    _text("series"),
-    _text("sop_instance"),
+    text("study"),
+    text("series"),
+    text("sop_instance"),
     sa.Index("ix_deleted_member_deletion_ref", "deletion_ref", "pack", "header_offset", unique=True),
     sa.Index("ix_deleted_member_study", "study", "series"),
     sa.Index("ix_deleted_member_sop_instance", "sop_instance"),
@@ -287,11 +257,12 @@ peer = sa.Table(
     sa.Column("host", TEXT, nullable=False),
     sa.Column("port", sa.Integer(), nullable=False),
     sa.Column("aet", TEXT, nullable=False),
-    _text("rights"),  # separated by spaces
-    _text("move_to"),  # JSON list
+    text("rights"),  # separated by spaces
+    text("move_to"),  # JSON list
     sa.Column("tls", sa.SmallInteger(), nullable=False, server_default="0"),
     sa.Column("refuse_conflicts", sa.SmallInteger(), nullable=False, server_default="0"),
-    _text("comment"),
+    text("comment"),
+    sa.Column("duties", TEXT, nullable=False, server_default=""),  # separated by spaces
 )
 
 meta = sa.Table(

@@ -21,7 +21,7 @@ def add(
         str | None, typer.Option(help="Its AE title (default: NAME in capitals).", show_default=False)
     ] = None,
     allow: Annotated[
-        str, typer.Option(metavar="RIGHTS", help="store,query,retrieve,commit,worklist: what it may do here.")
+        str, typer.Option(metavar="RIGHTS", help="store,query,retrieve,commit,worklist,notify: what it may do here.")
     ] = "",
     move_to: Annotated[
         str, typer.Option(metavar="NAMES", help="Peers that it may have images moved to; * for any (default: itself).")
@@ -30,6 +30,14 @@ def add(
     refuse_conflicts: Annotated[
         bool, typer.Option("--refuse-conflicts", help="Refuse its instance where another with its UID is kept.")
     ] = False,
+    duties: Annotated[
+        str,
+        typer.Option(
+            metavar="DUTIES",
+            help="ask-commitment, commit-same-association, notify-availability, forward-mpps: what this archive does "
+            "for it by itself.",
+        ),
+    ] = "",
     comment: Annotated[str, typer.Option(help="For people.")] = "",
     data: options.Data = None,
     config: options.Config = None,
@@ -48,18 +56,19 @@ def add(
     """
     from vesalius.cli.output import note
     from vesalius.dimse.access import is_ae_title
-    from vesalius.model.entities import RIGHTS, Peer
+    from vesalius.model.entities import DUTIES, RIGHTS, Peer
 
-    rights = _names(allow)
-    unknown = [right for right in rights if right not in RIGHTS]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is no right; known: {', '.join(RIGHTS)}", param_hint="--allow")
+    rights, tasks = _names(allow), _names(duties)
+    for asked, known, noun, option in ((rights, RIGHTS, "right", "--allow"), (tasks, DUTIES, "duty", "--duties")):
+        unknown = [word for word in asked if word not in known]
+        if unknown:
+            raise typer.BadParameter(f"{unknown[0]!r} is no {noun}; known: {', '.join(known)}", param_hint=option)
     title = aet or name.upper()
     if not is_ae_title(title):
         raise typer.BadParameter(f"{title!r} is no AE title: 1 to 16 ASCII characters", param_hint="--aet")
     peer = Peer(
         name=name, host=host, port=port, aet=title, rights=frozenset(rights), move_to=tuple(_names(move_to)),
-        tls=tls, refuse_conflicts=refuse_conflicts, comment=comment,
+        tls=tls, refuse_conflicts=refuse_conflicts, comment=comment, duties=frozenset(tasks),
     )  # fmt: skip
     with options.archive(data, config, must_exist=False) as archive:
         _not_configured(archive.settings, name)
@@ -91,6 +100,7 @@ def list_peers(json: options.Json = False, data: options.Data = None, config: op
                 "move_to": list(peer.move_to),
                 "tls": peer.tls,
                 "refuse_conflicts": peer.refuse_conflicts,
+                "duties": sorted(peer.duties),
                 "from": "configuration" if peer.name in configured else "database",
                 "comment": peer.comment,
             }

@@ -214,7 +214,10 @@ class Deletion:
     bytes: int  # of data sets
 
 
-RIGHTS = ("store", "query", "retrieve", "commit", "worklist")
+# What a peer may be allowed to do here.
+RIGHTS = ("store", "query", "retrieve", "commit", "worklist", "notify")
+# What this archive may do for a peer by itself, and how.
+DUTIES = ("ask-commitment", "commit-same-association", "notify-availability", "forward-mpps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,7 @@ class Peer:
     tls: bool = False
     refuse_conflicts: bool = False
     comment: str = ""
+    duties: frozenset[str] = frozenset()  # of `DUTIES`
 
 
 @dataclass(frozen=True, slots=True)
