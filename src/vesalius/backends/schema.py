@@ -26,12 +26,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vesalius.backends import schema_jobs
+from vesalius.backends import schema_jobs, schema_ris
 from vesalius.backends.schema_base import BIG, BYTES, REAL, TEXT, count, metadata, ref, row_id, text
 from vesalius.model.attributes import FINGERPRINT, Column, Role, SqlKind, columns
 from vesalius.model.entities import Level
 
-__all__ = ["BIG", "BYTES", "FINGERPRINT", "REAL", "TABLE_OF", "TEXT", "metadata", "schema_jobs"]
+__all__ = ["BIG", "BYTES", "FINGERPRINT", "REAL", "TABLE_OF", "TEXT", "metadata", "schema_jobs", "schema_ris"]
 
 _TYPES: dict[SqlKind, sa.types.TypeEngine[Any]] = {SqlKind.TEXT: TEXT, SqlKind.INTEGER: BIG, SqlKind.REAL: REAL}
 
@@ -77,6 +77,8 @@ study = sa.Table(
     metadata,
     row_id(),
     ref("patient_ref", "patient", index=True),
+    # Grows with each repair of the study that is applied on the way out (`coercions_sql`); 0: there are none.
+    count("coerced"),
     *_attribute_columns(Level.STUDY),
     sa.UniqueConstraint("study_instance_uid"),
     *_attribute_indexes("study", Level.STUDY),
