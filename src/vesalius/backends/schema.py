@@ -26,12 +26,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vesalius.backends import schema_jobs, schema_ris
+from vesalius.backends import schema_hl7, schema_jobs, schema_ris
 from vesalius.backends.schema_base import BIG, BYTES, REAL, TEXT, count, metadata, ref, row_id, text
 from vesalius.model.attributes import FINGERPRINT, Column, Role, SqlKind, columns
 from vesalius.model.entities import Level
 
-__all__ = ["BIG", "BYTES", "FINGERPRINT", "REAL", "TABLE_OF", "TEXT", "metadata", "schema_jobs", "schema_ris"]
+__all__ = [
+    "BIG",
+    "BYTES",
+    "FINGERPRINT",
+    "REAL",
+    "TABLE_OF",
+    "TEXT",
+    "metadata",
+    "schema_hl7",
+    "schema_jobs",
+    "schema_ris",
+]
 
 _TYPES: dict[SqlKind, sa.types.TypeEngine[Any]] = {SqlKind.TEXT: TEXT, SqlKind.INTEGER: BIG, SqlKind.REAL: REAL}
 
