@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from vesalius.model.entities import PackInfo
+from vesalius.model.entities import CopyInfo, PackInfo
 from vesalius.model.errors import IndexUnavailable, VesaliusError
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.index import Index
@@ -63,6 +63,18 @@ def _copy_to(blobs: BlobStore, index: Index, place: str, packs: list[PackInfo], 
         index.save_copy(blobs.copy(pack.name, place, min(copied_to, goal), goal))
         report.packs += 1
         report.bytes += goal - min(copied_to, goal)
+
+
+def bring(blobs: BlobStore, index: Index, place: str, pack: PackInfo) -> CopyInfo:
+    """Bring one copy of one pack up to what the index knows, if it lags. Raises `OutOfResources`."""
+    before = next((copy for copy in index.copies(place) if copy.pack == pack.name), None)
+    copied_to = before.copied_to if before is not None else 0
+    if before is not None and not lags(pack, copied_to):
+        return before
+    goal = pack.size if pack.state == "sealed" else pack.indexed_to
+    made = blobs.copy(pack.name, place, min(copied_to, goal), goal)
+    index.save_copy(made)
+    return made
 
 
 def lags(pack: PackInfo, copied_to: int) -> bool:

@@ -134,7 +134,7 @@ def _verify_member(
     for place in places:
         if place in good:
             continue
-        mended = bool(good) and repair and _mend(blobs, member, place)
+        mended = bool(good) and repair and mend(blobs, member, place)
         index.mark_damaged(member, place, not mended)
         report.findings.append(
             Finding(stored.sop_instance, stored.study, member.pack, member.header_offset, place, mended)
@@ -145,7 +145,7 @@ def _verify_member(
             index.mark_damaged(member, place, False)
 
 
-def _mend(blobs: BlobStore, member: Member, place: str) -> bool:
+def mend(blobs: BlobStore, member: Member, place: str) -> bool:
     """Rewrite a bad copy from a good one. A place that cannot be written stays as it is."""
     try:
         if place == PRIMARY:

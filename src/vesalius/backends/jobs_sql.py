@@ -74,6 +74,15 @@ def enqueue(tx: Transaction, job: Job, now: str, *, later: bool = False) -> int 
     return tx.insert(schema_jobs.job, _COLUMNS, [row], ("kind", "key"))[0]
 
 
+def enqueue_leased(tx: Transaction, job: Job, now: str, owner: str, seconds: float) -> Lease | None:
+    """Keep a job that its maker does at once: it has the lease already, and others take it up only after that."""
+    made = enqueue(tx, job, now)
+    if made is None:
+        return None
+    attempts = tx.rows(_TAKE, (after(now, seconds), owner, made))[0][0]
+    return Lease(made, job.kind, job.key, job.payload, attempts, owner, job.expires, now)
+
+
 def close(tx: Transaction, lease: Lease, now: str) -> None:
     """The job is done, by what this transaction writes. Raises `LeaseLost`."""
     _held(tx.rows(_CLOSE, (State.DONE.value, now, "", lease.id, lease.attempt, lease.owner)))

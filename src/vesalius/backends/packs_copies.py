@@ -10,6 +10,7 @@ from the disk.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -29,7 +30,7 @@ _CHUNK = 1 << 20
 
 
 class PackCopies:
-    """Writes to further places and back. Thread-safe as far as one caller copies one pack to one place at a time."""
+    """Writes to further places and back. The copier and a storage commitment may be at one copy at the same time."""
 
     def __init__(self, volume: Volume, reader: PackReader, copies: dict[str, Path]) -> None:
         self._volume = volume
@@ -50,6 +51,7 @@ class PackCopies:
             try:
                 target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
                 try:
+                    fcntl.flock(target, fcntl.LOCK_EX)  # or the one who is behind cuts off what the other has written
                     size = os.fstat(target).st_size
                     # A copy that was lost or cut short is made anew from where it ends.
                     _copy_range(source, target, min(from_offset, size), to_offset)

@@ -275,7 +275,7 @@ peer = sa.Table(
     sa.Column("tls", sa.SmallInteger(), nullable=False, server_default="0"),
     sa.Column("refuse_conflicts", sa.SmallInteger(), nullable=False, server_default="0"),
     text("comment"),
-    sa.Column("duties", TEXT, nullable=False, server_default=""),  # separated by spaces
+    sa.Column("duties", TEXT, nullable=False, server_default=sa.text("''")),  # separated by spaces
 )
 
 meta = sa.Table(

@@ -51,6 +51,15 @@ class Context:
     as_scp: bool
 
 
+def _may_be_asked(context: Context, field: int) -> bool:
+    """Whether this side's role lets the peer invoke the operation here (PS3.7 7.5).
+
+    Events go from the SCP to the SCU. One that comes without role selection is listened to all the same (PS3.7
+    D.3.3.4): many senders do not know of it, and what it is about was asked for by this side.
+    """
+    return context.as_scp or field == CommandField.N_EVENT_REPORT_RQ
+
+
 class Association(Link):
     """An association from the first byte to the last, acceptor or requestor."""
 
@@ -71,6 +80,7 @@ class Association(Link):
         self.calling_aet = ""
         self.called_aet = ""
         self.refuse_conflicts = False
+        self.requests = 0  # that the peer has made
         self.window = 1  # operations of ours that may be open at once (PS3.7 D.3.3.3); 0 is no limit
         self.ended = ""  # why, once it has ended
         self.operations: dict[int, Operation] = {}
@@ -208,6 +218,7 @@ class Association(Link):
         else:
             if command.message_id is None:
                 raise RemoteProtocolError(0, 0, "a request without Message ID")
+            self.requests += 1
             self._sink = self._on_request(Operation(self, context, command))
         if not command.has_dataset:
             self._sink = None
@@ -224,7 +235,8 @@ class Association(Link):
         handler = self.handlers.get(command.field)
         if handler is None:
             return operation.refuse_after_data(Answer(statuses.UNRECOGNIZED_OPERATION, "operation not offered"))
-        if command.affected_class != context.abstract_syntax or not context.as_scp:
+        named = command.affected_class or command.requested_class  # the latter in N- requests (PS3.7 10.3)
+        if named != context.abstract_syntax or not _may_be_asked(context, command.field):
             return operation.refuse_after_data(
                 Answer(statuses.SOP_CLASS_NOT_SUPPORTED, "not the SOP Class and role of this presentation context")
             )
@@ -320,8 +332,9 @@ class Association(Link):
         dataset: bytes | None = None,
         answer: Answer | None = None,
         counts: SubOperations | None = None,
+        sop_instance: str = "",
     ) -> None:
-        """Send a response (PS3.7 9.3); one with a final status ends the operation."""
+        """Send a response (PS3.7 9.3, 10.3); one with a final status ends the operation."""
         if self.ended:
             return
         encoded = response(
@@ -330,7 +343,9 @@ class Association(Link):
             has_dataset=dataset is not None,
             offending=answer.offending if answer is not None else (),
             comment=answer.comment if answer is not None else "",
+            error_id=answer.error_id if answer is not None else None,
             counts=counts,
+            sop_instance=sop_instance,
         ).encode()
         self.send(operation.context, encoded, dataset)
         if not is_pending(status):

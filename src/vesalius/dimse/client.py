@@ -77,6 +77,7 @@ class Association(association.Association):
         settings: DimseSettings | None = None,
         tls: ssl.SSLContext | None = None,
         ingest: Ingest | None = None,
+        provides: Mapping[int, Handler] | None = None,
         async_window: int = 1,
         identity: UserIdentity | None = None,
         observer: Observer | None = None,
@@ -89,6 +90,7 @@ class Association(association.Association):
             settings=settings,
             tls=tls,
             ingest=ingest,
+            provides=provides,
             async_window=async_window,
             identity=identity,
             observer=observer,
@@ -111,19 +113,21 @@ class Association(association.Association):
         settings: DimseSettings | None = None,
         tls: ssl.SSLContext | None = None,
         ingest: Ingest | None = None,
+        provides: Mapping[int, Handler] | None = None,
         async_window: int = 1,
         identity: UserIdentity | None = None,
         observer: Observer | None = None,
     ) -> Association:
         """Associate with a peer. End it with `release` (or `abort`).
 
-        `contexts`: at most 128, see `contexts.for_…`. `ingest` takes the instances that a C-GET brings. `async_window`:
-        operations that this side would like to have open at once; what was granted is in `window`. `tls` is used for
-        a peer with `tls` set. Raises `PeerUnreachable` with the reason.
+        `contexts`: at most 128, see `contexts.for_…`. `ingest` takes the instances that a C-GET brings; `provides`
+        are further operations that the peer may invoke here, by Command Field. `async_window`: operations that this
+        side would like to have open at once; what was granted is in `window`. `tls` is used for a peer with `tls` set.
+        Raises `PeerUnreachable` with the reason.
         """
         settings = settings or DimseSettings()
         rq = request(peer.aet, calling_aet, contexts, settings, async_window=async_window, identity=identity)
-        handlers: dict[int, Handler] = {}
+        handlers: dict[int, Handler] = dict(provides or {})
         if ingest is not None:
             handlers[CommandField.C_STORE_RQ] = StoreProvider(ingest, how="c-get")
         if peer.tls and tls is None:

@@ -56,6 +56,7 @@ class Answer:
     status: int
     comment: str = ""
     offending: tuple[int, ...] = ()
+    error_id: int | None = None
 
 
 def error_comment(text: str) -> str:

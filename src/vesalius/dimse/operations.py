@@ -79,9 +79,10 @@ class Operation:
         dataset: bytes | None = None,
         answer: Answer | None = None,
         counts: SubOperations | None = None,
+        sop_instance: str = "",
     ) -> None:
-        """Send a response (PS3.7 9.3); one with a final status ends the operation."""
-        self.assoc.respond(self, status, dataset=dataset, answer=answer, counts=counts)
+        """Send a response (PS3.7 9.3, 10.3); one with a final status ends the operation."""
+        self.assoc.respond(self, status, dataset=dataset, answer=answer, counts=counts, sop_instance=sop_instance)
 
     def refuse(self, answer: Answer) -> None:
         """End the operation with a failure."""

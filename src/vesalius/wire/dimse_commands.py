@@ -377,12 +377,14 @@ def response(
     comment: str = "",
     error_id: int | None = None,
     counts: SubOperations | None = None,
+    sop_instance: str = "",
 ) -> Command:
     """The response to any request, C- or N- (PS3.7 9.3, 10.3).
 
     SOP class, instance, event and action type are repeated from the request as its own response lists
     them. An unknown Command Field gets the field with bit 15 set, so that 0211 can be answered. `comment`
     is cut to 64 ASCII characters without control characters. `counts` are those of C-MOVE and C-GET.
+    `sop_instance` is a UID that the performer made (N-CREATE, PS3.7 10.1.5.1.4).
     Raises `LocalProtocolError` if the request has no Message ID.
     """
     asked = request.elements
@@ -398,7 +400,7 @@ def response(
     if sop_class:
         built[Tag.AffectedSOPClassUID] = sop_class
     if request.field not in _WITHOUT_INSTANCE:
-        sop_instance = request.affected_instance or request.requested_instance
+        sop_instance = sop_instance or request.affected_instance or request.requested_instance
         if sop_instance:
             built[Tag.AffectedSOPInstanceUID] = sop_instance
     for tag in (Tag.EventTypeID, Tag.ActionTypeID):

@@ -100,4 +100,4 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_availability_study", "availability", ["study"])
-    op.add_column("peer", sa.Column("duties", TEXT, nullable=False, server_default=""))
+    op.add_column("peer", sa.Column("duties", TEXT, nullable=False, server_default=sa.text("''")))
