@@ -40,7 +40,7 @@ from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, lookup
 
 LARGEST_HEADER = 64 << 20  # bytes before the pixels; no real object comes near
 LARGEST_INFLATED = 256 << 20  # of a deflated data set, in this process; larger ones can still be retrieved whole
-LARGEST_STATE = 16 << 20  # of a presentation state
+LARGEST_STATE = 16 << 20  # of a presentation state or a report
 HELD_INFLATED = 32 << 20  # inflated data sets in memory
 KNOWN = 4096  # instances whose frames are known
 AT_ONCE = 32 << 10  # bytes; a longer header is not read in an event loop
@@ -224,9 +224,9 @@ class Frames:
                 self._known.popitem(last=False)
 
     def state(self, instance: StoredInstance) -> PresentationSource:
-        """A presentation state to be applied to pictures. Raises `CannotTranscode` for one too large."""
+        """The whole data set of a presentation state or a report. Raises `CannotTranscode` for one too large."""
         if instance.member.dataset_length > LARGEST_STATE:
-            raise CannotTranscode("the presentation state is too large")
+            raise CannotTranscode("the presentation state or report is too large to be shown")
         dataset, syntax = self._blobs.read_verified(instance.member), instance.transfer_syntax
         if lookup(syntax).deflated:
             dataset, syntax = inflate(dataset, LARGEST_STATE), EXPLICIT_LE

@@ -9,10 +9,9 @@ from vesalius.backends.pixels_layout import Layout, frame_layout
 from vesalius.backends.pixels_messages import FrameWork
 from vesalius.backends.pixels_syntaxes import NATIVE
 from vesalius.imaging.description import ImageHeader
-from vesalius.model.elements import Header, HeaderLimits, read_header
+from vesalius.model.elements import HeaderLimits, read_header
 from vesalius.model.errors import CannotTranscode
 
-SOP_INSTANCE = 0x00080018
 # A palette has 128 KiB a channel, the functional groups of ten thousand frames some tens of megabytes.
 LIMITS = HeaderLimits(kept_bytes=256 << 20, value_bytes=4 << 20, sequence_bytes=128 << 20)
 MOST_HEADERS = 16
@@ -93,14 +92,11 @@ def encoded(frame: DecodedFrame, wanted: str) -> bytes:
 def picture(frame: DecodedFrame, work: FrameWork, state: bytes, largest: int) -> bytes:
     """A decoded frame as a file to look at. Raises `CannotTranscode`."""
     from vesalius.backends.pixels_images import encode_image
-    from vesalius.imaging.draw import draw, patient_lines, technique_lines
-    from vesalius.imaging.presentation import presentation_of, shutter_of
-    from vesalius.imaging.render import render
+    from vesalius.imaging.picture import picture_of
 
     request = work.request
     if request is None:
         raise CannotTranscode("no picture was asked for")
-    header: Header = frame.header.header
     fit = request.fit
     if fit is not None and (fit.width or 1) * (fit.height or 1) * 3 > largest:
         raise CannotTranscode("the picture would pass the limit")
@@ -112,16 +108,6 @@ def picture(frame: DecodedFrame, work: FrameWork, state: bytes, largest: int) ->
         planar=layout.planar,
         floating=frame.floating,
     )
-    applied = (
-        presentation_of(read_header(state, work.state_syntax, LIMITS), header.text(SOP_INSTANCE) or "", work.index)
-        if work.state_syntax
-        else None
-    )
-    made = render(frame.cells, description, request, applied, shutter_of(header))
-    pixels = draw(
-        made,
-        patient_lines(header) if request.patient else [],
-        technique_lines(header, work.index) if request.technique else [],
-        applied.drawings if applied is not None else (),
-    )
-    return encode_image(pixels, request.format, request.quality)
+    said = read_header(state, work.state_syntax, LIMITS) if work.state_syntax else None
+    pixels, profile = picture_of(frame.cells, frame.header, description, work.index, request, said)
+    return encode_image(pixels, request.format, request.quality, profile)

@@ -29,6 +29,8 @@ ALLOCATED, STORED, HIGH_BIT, SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x0028
 CENTER, WIDTH, INTERCEPT, SLOPE, FUNCTION = 0x00281050, 0x00281051, 0x00281052, 0x00281053, 0x00281056
 MODALITY_LUTS, VOI_LUTS, LUT_DESCRIPTOR, LUT_DATA = 0x00283000, 0x00283010, 0x00283002, 0x00283006
 PADDING, PADDING_LIMIT = 0x00280120, 0x00280121
+ICC_PROFILE, OPTICAL_PATHS = 0x00282000, 0x00480105
+PIXEL_PRESENTATION, FULL_FRACTION = 0x00089205, 0x0062000E
 SPACING, IMAGER_SPACING, ASPECT_RATIO = 0x00280030, 0x00181164, 0x00280034
 PALETTE_DESCRIPTORS = (0x00281101, 0x00281102, 0x00281103)
 PALETTE_DATA = (0x00281201, 0x00281202, 0x00281203)
@@ -68,7 +70,10 @@ class Description:
     voi_lut: Lut | None = None
     padding: tuple[int, int] | None = None  # the lowest and the highest stored value that is no image
     palette: tuple[Lut, Lut, Lut] | None = None
+    supplemental: bool = False  # the palette is for the values that it maps, the others are grey (C.7.6.19)
+    full: int | None = None  # the stored value of a segmentation that means all of the pixel (C.8.20.2.3)
     aspect: float = 1.0  # height of a pixel, its width being 1
+    icc: bytes | None = None  # the ICC profile of a colour image
 
 
 class ImageHeader:
@@ -96,6 +101,8 @@ class ImageHeader:
             photometric=header.text(PHOTOMETRIC) or "",
             planar=_integer(header, PLANAR, 0),
             padding=_padding(header, stored, signed),
+            supplemental=header.text(PIXEL_PRESENTATION) in ("COLOR", "MIXED"),
+            full=_integer(header, FULL_FRACTION, 0) or None,
             aspect=_aspect(header, groups),
         )
         transformation = _group(groups, VALUE_TRANSFORMATION)
@@ -110,7 +117,19 @@ class ImageHeader:
             window=window_of(voi) or window_of(_text_values(header, (CENTER, WIDTH, FUNCTION))),
             voi_lut=lut_of_item(next(iter(items_of(header, VOI_LUTS)), {}), signed=signed),
             palette=palette_of(header) if first.samples == 1 else None,
+            icc=self._icc(),
         )
+
+    def _icc(self) -> bytes | None:
+        """The profile of the image (PS3.3 C.11.15), or of its optical path (C.8.12.5); the first of several."""
+        own = self.header.raw(ICC_PROFILE)
+        if own:
+            return own
+        for path in items_of(self.header, OPTICAL_PATHS):
+            text = next(iter(strings(path, ICC_PROFILE)), "")
+            if text and (found := _base64(text)):
+                return found
+        return None
 
 
 def items_of(header: Header, tag: int) -> tuple[Values, ...]:

@@ -88,3 +88,13 @@ def rgb_of_ybr(samples: Octets) -> Octets:
     )
     octets: Octets = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
     return octets
+
+
+def rgb_of_partial_ybr(samples: Octets) -> Octets:
+    """YBR_PARTIAL as RGB: luminance from 16 to 235, chrominance from 16 to 240 (PS3.3 C.7.6.3.1.2, ITU-R BT.601)."""
+    luma = (samples[..., 0].astype(np.float32) - 16) * (255 / 219)
+    blue = (samples[..., 1].astype(np.float32) - 128) * (255 / 224)
+    red = (samples[..., 2].astype(np.float32) - 128) * (255 / 224)
+    rgb = np.stack((luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue), axis=-1)
+    octets: Octets = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return octets

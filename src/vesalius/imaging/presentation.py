@@ -1,7 +1,8 @@
 """A softcopy presentation state (PS3.3 A.33, C.10, C.11): how somebody wants an image to be seen.
 
-Read from its data set into plain values. What this archive does not draw (overlays, blending, compound graphics) is
-left out, and what a state does not say stays as the image says it.
+Read from its data set into plain values. What this archive does not draw is left out (compound graphics, which always
+come with plain ones that say the same: C.10.13; line patterns), and what a state does not say stays as the image
+says it. Overlay planes are in `overlays.py`, graphics and text in `graphics.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from vesalius.imaging.description import (
+    ICC_PROFILE,
     VOI_LUTS,
     Lut,
     items_of,
@@ -21,6 +23,7 @@ from vesalius.imaging.description import (
     strings,
     window_of,
 )
+from vesalius.imaging.graphics import Colour, Drawing, Graphics, applies, graphics_of
 from vesalius.model.elements import Header
 from vesalius.model.entities import Values
 from vesalius.model.rendering import Window
@@ -35,13 +38,12 @@ VOI_ITEMS, MODALITY_LUTS, PRESENTATION_LUTS, PRESENTATION_SHAPE = 0x00283110, 0x
 SLOPE, INTERCEPT = 0x00281053, 0x00281052
 FLIP, ROTATION = 0x00700041, 0x00700042
 AREAS, TOP_LEFT, BOTTOM_RIGHT = 0x0070005A, 0x00700052, 0x00700053
-ANNOTATIONS, TEXTS, GRAPHICS = 0x00700001, 0x00700008, 0x00700009
-UNITS, BOX_UNITS, ANCHOR_UNITS, TEXT = 0x00700005, 0x00700003, 0x00700004, 0x00700006
-BOX_FROM, BOX_TO, ANCHOR = 0x00700010, 0x00700011, 0x00700014
-POINTS, KIND, FILLED = 0x00700022, 0x00700023, 0x00700024
+SIZE_MODE, AREA_SPACING, AREA_ASPECT, MAGNIFICATION = 0x00700100, 0x00700101, 0x00700102, 0x00700103
 SHUTTER_SHAPE, LEFT, RIGHT, UPPER, LOWER = 0x00181600, 0x00181602, 0x00181604, 0x00181606, 0x00181608
 CENTRE, RADIUS, VERTICES = 0x00181610, 0x00181612, 0x00181620
-
+SHUTTER_VALUE, SHUTTER_GROUP, SHUTTER_COLOUR = 0x00181622, 0x00181623, 0x00181624
+LARGEST_MAGNIFICATION = 64.0
+BLACK = Colour(grey=0)
 
 # Grayscale, color and pseudo-color: those whose whole effect is on single images.
 PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3))
@@ -53,23 +55,14 @@ def is_presentation_state(sop_class: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """A graphic or a text. Points are (column, row) of the image from 0, or fractions of what is displayed."""
-
-    kind: str  # POINT, POLYLINE, INTERPOLATED, CIRCLE, ELLIPSE, TEXT
-    points: tuple[tuple[float, float], ...]
-    displayed: bool = False  # points are fractions of the displayed area
-    filled: bool = False
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Shutter:
     """What lies outside is not shown (PS3.3 C.7.6.11). Columns and rows from 0."""
 
     rectangle: tuple[float, float, float, float] | None = None  # left, top, right, bottom
     circle: tuple[float, float, float] | None = None  # column, row, radius
     polygon: tuple[tuple[float, float], ...] = ()
+    group: int | None = None  # of the overlay plane whose points hide what lies under them (C.7.6.15)
+    colour: Colour = BLACK  # of what is not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +80,16 @@ class Presentation:
     rotation: int = 0  # degrees, clockwise
     flip: bool = False  # left and right, after the rotation
     area: tuple[float, float, float, float] | None = None  # left, top, right, bottom in pixels, from 0
+    magnification: float | None = None  # pixels of the picture for one of the image, where the state says so
+    aspect: float | None = None  # height of a pixel, its width being 1; None: as the image says
     shutter: Shutter | None = None
-    drawings: tuple[Drawing, ...] = field(default=())
+    icc: bytes | None = None  # the profile of its colours
+    graphics: Graphics = field(default_factory=Graphics)
+
+    @property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """Graphics and texts, the lowest layer first."""
+        return self.graphics.drawings
 
 
 def presentation_of(header: Header, instance: str, index: int) -> Presentation:
@@ -109,13 +110,11 @@ def presentation_of(header: Header, instance: str, index: int) -> Presentation:
         rotation=int(_plain(header, ROTATION) or 0) % 360,
         flip=header.text(FLIP) == "Y",
         area=_area(area),
+        magnification=_magnification(area),
+        aspect=_aspect(area),
         shutter=shutter_of(header),
-        drawings=tuple(
-            drawing
-            for item in items_of(header, ANNOTATIONS)
-            if _applies(item, instance, index)
-            for drawing in _drawings(item)
-        ),
+        icc=header.raw(ICC_PROFILE) or None,
+        graphics=graphics_of(header, instance, index),
     )
 
 
@@ -135,7 +134,13 @@ def shutter_of(header: Header) -> Shutter | None:
     vertices = numbers(values, VERTICES)
     if "POLYGONAL" in shapes and len(vertices) >= 6:
         polygon = tuple((column - 1, row - 1) for row, column in zip(vertices[::2], vertices[1::2], strict=False))
-    return Shutter(rectangle, circle, polygon) if rectangle or circle or polygon else None
+    group = None
+    if "BITMAP" in shapes:
+        group = int(number({SHUTTER_GROUP: header.values(SHUTTER_GROUP)}, SHUTTER_GROUP) or 0) or None
+    if not (rectangle or circle or polygon or group):
+        return None
+    lab = numbers({SHUTTER_COLOUR: header.values(SHUTTER_COLOUR)}, SHUTTER_COLOUR)
+    return Shutter(rectangle, circle, polygon, group, Colour(lab, int(_plain(header, SHUTTER_VALUE) or 0)))
 
 
 def references_of(header: Header) -> dict[str, tuple[int, ...]]:
@@ -159,20 +164,8 @@ def _first(item: Mapping[int, object], tag: int) -> Values:
     return items[0] if items and isinstance(items[0], dict) else {}
 
 
-def _applies(item: Mapping[int, object], instance: str, index: int) -> bool:
-    """Whether an item is about this frame: it names no images (all of them), the image, or the image and the frame."""
-    images = cast("tuple[Values, ...]", item.get(REFERENCED_IMAGES, ()))
-    if not images:
-        return True
-    for image in images:
-        if isinstance(image, dict) and instance in strings(image, REFERENCED_INSTANCE):
-            frames = numbers(image, REFERENCED_FRAMES)
-            return not frames or index + 1 in frames
-    return False
-
-
 def _for(items: tuple[Values, ...], instance: str, index: int) -> Values:
-    return next((item for item in items if _applies(item, instance, index)), {})
+    return next((item for item in items if applies(item, instance, index)), {})
 
 
 def _area(item: Mapping[int, object]) -> tuple[float, float, float, float] | None:
@@ -184,26 +177,17 @@ def _area(item: Mapping[int, object]) -> tuple[float, float, float, float] | Non
     return left - 1, top - 1, right, bottom
 
 
-def _drawings(item: Values) -> list[Drawing]:
-    found: list[Drawing] = []
-    for graphic in cast("tuple[Values, ...]", item.get(GRAPHICS, ())):
-        displayed = "DISPLAY" in strings(graphic, UNITS)
-        points = _points(numbers(graphic, POINTS), displayed)
-        kind = next(iter(strings(graphic, KIND)), "")
-        if points and kind:
-            found.append(Drawing(kind, points, displayed, "Y" in strings(graphic, FILLED)))
-    for text in cast("tuple[Values, ...]", item.get(TEXTS, ())):
-        words = "\n".join(strings(text, TEXT))
-        displayed = "DISPLAY" in strings(text, BOX_UNITS)
-        points = _points(numbers(text, BOX_FROM), displayed)
-        if not points:
-            displayed = "DISPLAY" in strings(text, ANCHOR_UNITS)
-            points = _points(numbers(text, ANCHOR), displayed)
-        if words and points:
-            found.append(Drawing("TEXT", points, displayed, text=words))
-    return found
+def _magnification(item: Mapping[int, object]) -> float | None:
+    """How much larger than the image the picture is to be (C.10.4), where that is stated."""
+    ratio = number(item, MAGNIFICATION)
+    if "MAGNIFY" not in strings(item, SIZE_MODE) or ratio is None or ratio <= 0:
+        return None
+    return min(ratio, LARGEST_MAGNIFICATION)
 
 
-def _points(values: tuple[float, ...], displayed: bool) -> tuple[tuple[float, float], ...]:
-    shift = 0.0 if displayed else 0.5  # the centre of the first pixel is (1, 1) (PS3.3 C.10.5.1.2)
-    return tuple((column - shift, row - shift) for column, row in zip(values[::2], values[1::2], strict=False))
+def _aspect(item: Mapping[int, object]) -> float | None:
+    for tag in (AREA_SPACING, AREA_ASPECT):
+        pair = numbers(item, tag)
+        if len(pair) == 2 and pair[0] > 0 and pair[1] > 0 and 0.1 <= pair[0] / pair[1] <= 10:
+            return pair[0] / pair[1]
+    return None

@@ -3,7 +3,8 @@
 Theory. The order of the standard's pipeline: the cells of the frame become stored values (bits outside Bits Stored
 masked, sign extended), Modality LUT, VOI LUT (the request's window, else the presentation state's, else the image's,
 else the whole range that occurs), Presentation LUT or inversion; colour is turned into RGB. Then geometry: shutter,
-the part that is displayed, rotation and flip, square pixels, size. Last, what is written on top.
+overlay planes, the part that is displayed, rotation and flip, square pixels, size. Last, what is written on top.
+Padding is no image and always black.
 
 Grey images go through one table: every value between the lowest and the highest that occurs is transformed once, and
 the pixels only look it up; a floating point image goes through the same functions pixel by pixel.
@@ -11,12 +12,15 @@ the pixels only look it up; a floating point image goes through the same functio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from vesalius.imaging.colour import Rgb, rgb_of_lab
 from vesalius.imaging.description import Description
+from vesalius.imaging.graphics import Colour
 from vesalius.imaging.lookup import (
     Numbers,
     Octets,
@@ -25,6 +29,7 @@ from vesalius.imaging.lookup import (
     look_up,
     modality,
     ranged,
+    rgb_of_partial_ybr,
     rgb_of_ybr,
     to_octets,
     windowed,
@@ -36,6 +41,19 @@ from vesalius.model.rendering import Region, RenderRequest, Window
 
 # A wider range of values than this is not tabulated: 32 bit images are transformed pixel by pixel.
 TABLE = 1 << 17
+# Colour spaces that were retired before anybody could show their images alike (PS3.3 C.7.6.3.1.2).
+RETIRED = ("HSV", "ARGB", "CMYK")
+LARGEST_MAGNIFIED = 1 << 24  # pixels of a picture that a presentation state enlarges
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Points of an image that have a colour of their own."""
+
+    points: Mask  # as large as the image
+    colour: Rgb = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +151,20 @@ def grey(
         return _transformed(values, values, described, window, state)
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if high - low >= TABLE:
-        return _transformed(values, values, described, window, state)
+        return _without_padding(_transformed(values, values, described, window, state), values, description)
     occurring = np.arange(low, high + 1)
-    table = _transformed(occurring, values, described, window, state)
+    table = _without_padding(_transformed(occurring, values, described, window, state), occurring, description)
     if low == 0 and values.dtype.kind == "u":
         return np.take(table, values)
     return np.take(table, values.astype(np.int32) - low)
+
+
+def _without_padding(shown: Octets, values: Numbers, description: Description) -> Octets:
+    """Black where a value says that there is no image (PS3.3 C.7.5.1.1.2)."""
+    if description.padding is not None:
+        low, high = description.padding
+        shown[(values >= low) & (values <= high)] = 0
+    return shown
 
 
 def _transformed(
@@ -161,6 +187,7 @@ def _transformed(
         entries = np.rint(shown * ((len(lut.entries) - 1) / 255.0)) + lut.first
         return entries_to_octets(look_up(entries, lut), lut.bits)
     inverse = description.photometric == "MONOCHROME1" if state.inverse is None else state.inverse
+    inverse = inverse and state.palette is None  # a pseudo-colour state says what the lowest value looks like
     octets = to_octets(shown)
     return 255 - octets if inverse else octets
 
@@ -172,6 +199,8 @@ def _whole_range(values: Numbers, description: Description) -> tuple[float, floa
         low, high = description.padding
         inside = (values < low) | (values > high)
         kept = values[inside] if inside.any() else values
+    if description.full is not None:
+        return 0.0, float(description.full)
     plain = description.modality_lut is None and description.slope == 1 and description.intercept == 0
     if plain and not description.floating and not description.signed and description.stored <= 8:
         return 0.0, float((1 << description.stored) - 1)
@@ -184,8 +213,12 @@ def colour(values: Numbers, description: Description) -> Octets:
     """Stored values of a colour image as RGB."""
     if description.stored > 8:
         values = values >> (description.stored - 8)
+    if description.photometric in RETIRED:
+        raise CannotTranscode(f"pixels in the retired colour space {description.photometric} cannot be shown")
     octets = values[..., :3].astype(np.uint8)
-    if description.photometric.startswith(("YBR_FULL", "YBR_PARTIAL")):
+    if description.photometric.startswith("YBR_PARTIAL"):
+        return rgb_of_partial_ybr(octets)
+    if description.photometric.startswith("YBR_FULL"):
         return rgb_of_ybr(octets)
     return octets
 
@@ -201,6 +234,13 @@ def shown(cells: bytes, description: Description, request: RenderRequest, state:
             raise CannotTranscode("the palette of a palette image is missing or malformed")
         return coloured(values, palette)
     pixels = grey(values, description, request.window, state)
+    if state is None and palette is not None and description.supplemental:
+        first = palette[0].first
+        mapped = (values >= first) & (values < first + len(palette[0].entries))
+        if mapped.any():
+            pixels = np.repeat(pixels[..., None], 3, axis=-1)
+            pixels[mapped] = coloured(values[mapped], palette)
+        return pixels
     if state is not None and state.palette is not None:
         return coloured(pixels.astype(np.uint16) * (len(state.palette[0].entries) - 1) // 255, state.palette)
     return pixels
@@ -212,12 +252,20 @@ def render(
     request: RenderRequest,
     state: Presentation | None = None,
     shutter: Shutter | None = None,
+    *,
+    planes: Sequence[Paint] = (),
+    curtain: Mask | None = None,
 ) -> Picture:
-    """The whole way but for what is drawn on top. Raises `CannotTranscode`."""
+    """The whole way but for what is drawn on top. Raises `CannotTranscode`.
+
+    `planes` are painted over the image, the last on top; `curtain` says what a bitmap shutter hides.
+    """
     pixels = shown(cells, description, request, state)
-    shutter = (state.shutter if state is not None else None) or shutter
     if shutter is not None:
-        pixels = _shuttered(pixels, shutter)
+        hidden = ~_open(shutter, *pixels.shape[:2])
+        pixels = painted(pixels, Paint(hidden if curtain is None else hidden | curtain, rgb_of(shutter.colour)))
+    for paint in planes:
+        pixels = painted(pixels, paint)
     rows, columns = pixels.shape[:2]
     left, top, width, height, mirrored, upside_down = _part(request.region, rows, columns)
     if request.region is None and state is not None and state.area is not None:
@@ -231,13 +279,46 @@ def render(
         turns, flip = (turns + 2) % 4, not flip
     pixels = np.rot90(pixels, -turns) if turns else pixels
     pixels = pixels[:, ::-1] if flip else pixels
-    aspect = description.aspect if turns % 2 == 0 else 1 / description.aspect
-    size = fitted_size(pixels.shape[0], pixels.shape[1], aspect, request.fit)
+    aspect = description.aspect if state is None or state.aspect is None else state.aspect
+    aspect = aspect if turns % 2 == 0 else 1 / aspect
+    size = _magnified(*fitted_size(pixels.shape[0], pixels.shape[1], aspect, request.fit), request, state)
     pixels = np.ascontiguousarray(resized(np.ascontiguousarray(pixels), *size))
     if request.exact_size and (pixels.shape[0] % 2 or pixels.shape[1] % 2):
         pad = [(0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)][: pixels.ndim]
         pixels = np.pad(pixels, pad)
     return Picture(pixels, (left, top), extent, turns, flip)
+
+
+def _magnified(rows: int, columns: int, request: RenderRequest, state: Presentation | None) -> tuple[int, int]:
+    """The size that a presentation state asks for; a viewport of the request is stronger."""
+    ratio = state.magnification if state is not None and request.fit is None else None
+    if ratio is None or rows * columns * ratio**2 > LARGEST_MAGNIFIED:
+        return rows, columns
+    return max(1, round(rows * ratio)), max(1, round(columns * ratio))
+
+
+def rgb_of(colour: Colour, default: Rgb = (255, 255, 255)) -> Rgb:
+    """What a data set says about a colour, as RGB."""
+    if (found := rgb_of_lab(colour.lab)) is not None:
+        return found
+    if colour.grey is None:
+        return default
+    level = min(max(colour.grey, 0), 0xFFFF) * 255 // 0xFFFF
+    return level, level, level
+
+
+def painted(pixels: Octets, paint: Paint) -> Octets:
+    """A picture with some points in another colour; grey stays grey where the colour is one."""
+    if not paint.points.any():
+        return pixels
+    red, green, blue = paint.colour
+    if pixels.ndim == 2 and red == green == blue:
+        pixels = pixels.copy()
+        pixels[paint.points] = red
+        return pixels
+    pixels = np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels.copy()
+    pixels[paint.points] = paint.colour
+    return pixels
 
 
 def _part(region: Region | None, rows: int, columns: int) -> tuple[float, float, float, float, bool, bool]:
@@ -273,10 +354,10 @@ def _cropped(
     return inside, (float(x0), float(y0))
 
 
-def _shuttered(pixels: Octets, shutter: Shutter) -> Octets:
-    rows, columns = pixels.shape[:2]
+def _open(shutter: Shutter, rows: int, columns: int) -> Mask:
+    """What a shutter lets through."""
     row, column = np.ogrid[:rows, :columns]
-    open_: npt.NDArray[np.bool_] = np.ones((rows, columns), np.bool_)
+    open_: Mask = np.ones((rows, columns), np.bool_)
     if shutter.rectangle is not None:
         left, top, right, bottom = shutter.rectangle
         open_ &= (column >= left) & (column <= right) & (row >= top) & (row <= bottom)
@@ -285,12 +366,10 @@ def _shuttered(pixels: Octets, shutter: Shutter) -> Octets:
         open_ &= (column - x) ** 2 + (row - y) ** 2 <= radius**2
     if shutter.polygon:
         open_ &= _inside(shutter.polygon, rows, columns)
-    masked = pixels.copy()
-    masked[~open_] = 0
-    return masked
+    return open_
 
 
-def _inside(polygon: tuple[tuple[float, float], ...], rows: int, columns: int) -> npt.NDArray[np.bool_]:
+def _inside(polygon: tuple[tuple[float, float], ...], rows: int, columns: int) -> Mask:
     """Which pixels lie inside a polygon (even-odd)."""
     row, column = np.mgrid[:rows, :columns]
     inside = np.zeros((rows, columns), np.bool_)

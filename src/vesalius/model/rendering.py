@@ -29,6 +29,16 @@ class WindowFunction(enum.StrEnum):
     SIGMOID = "sigmoid"
 
 
+class ColourProfile(enum.StrEnum):
+    """What becomes of colour (PS3.18 8.3.5.1.5); the values are those of the query parameter."""
+
+    NONE = "no"  # sRGB, and the picture does not say so: what every program takes a picture for that says nothing
+    STORED = "yes"  # the colours as stored, with the profile of the image
+    SRGB = "srgb"  # converted, with its profile
+    ADOBE_RGB = "adobergb"
+    ROMM_RGB = "rommrgb"
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A window in the units that the Modality LUT gives."""
@@ -72,4 +82,5 @@ class RenderRequest:
     fit: Fit | None = None
     patient: bool = False  # burn in who it is
     technique: bool = False  # burn in how it was made
+    profile: ColourProfile = ColourProfile.NONE
     exact_size: bool = False  # pad to even numbers of rows and columns, as encoders of video need

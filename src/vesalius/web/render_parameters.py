@@ -1,4 +1,4 @@
-"""The query parameters of rendered resources (PS3.18 8.3.5.1): window, viewport, quality, annotation.
+"""The query parameters of rendered resources (PS3.18 8.3.5.1): window, viewport, quality, annotation, profile.
 
 What makes no sense is 400 and never a guess (bad-input row H25); sizes are capped before anything is made.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from vesalius.model.rendering import Fit, ImageFormat, Region, RenderRequest, Window, WindowFunction
+from vesalius.model.rendering import ColourProfile, Fit, ImageFormat, Region, RenderRequest, Window, WindowFunction
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import single
 
@@ -32,6 +32,7 @@ class RenderParameters:
     fit: Fit | None = None
     patient: bool = False
     technique: bool = False
+    profile: ColourProfile = ColourProfile.NONE
 
     def request(self, kind: ImageFormat, *, fit: Fit | None = None, exact_size: bool = False) -> RenderRequest:
         """The work to be done for one picture."""
@@ -43,6 +44,7 @@ class RenderParameters:
             fit=fit or self.fit,
             patient=self.patient,
             technique=self.technique,
+            profile=self.profile,
             exact_size=exact_size,
         )
 
@@ -59,9 +61,6 @@ def render_parameters(parameters: Parameters) -> RenderParameters:
     """The parameters of the WADO-RS rendered resources. Raises `Problem` (400)."""
     patient, technique = annotations_of(single(parameters, "annotation"))
     fit, region = _viewport(single(parameters, "viewport"))
-    profile = single(parameters, "iccprofile")
-    if profile is not None and profile not in ("no", "yes"):
-        raise Problem(400, "iccprofile can be no or yes: pictures are not converted to other colour spaces")
     return RenderParameters(
         quality=quality_of(single(parameters, "quality"), "quality"),
         window=_window(single(parameters, "window")),
@@ -69,7 +68,16 @@ def render_parameters(parameters: Parameters) -> RenderParameters:
         fit=fit,
         patient=patient,
         technique=technique,
+        profile=_profile(single(parameters, "iccprofile")),
     )
+
+
+def _profile(text: str | None) -> ColourProfile:
+    """The colour space of the pictures (8.3.5.1.5)."""
+    found = next((each for each in ColourProfile if text in (None, each.value)), None)
+    if found is None:
+        raise Problem(400, "iccprofile is one of " + ", ".join(ColourProfile))
+    return found
 
 
 def annotations_of(text: str | None) -> tuple[bool, bool]:

@@ -2,14 +2,14 @@
 
 One picture is one image; where several are asked for they come as parts, or as one that moves (GIF, MP4). At study and
 series level each instance has one picture, of its first frame. A presentation state is shown as the images that it is
-about, the way it says; `presentationUID` shows an image that way. An encapsulated document is its own rendering.
+about, the way it says; `presentationUID` shows an image that way. A report is text, an encapsulated document its
+own rendering (`documents.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,18 +18,16 @@ from starlette.routing import Route
 from vesalius.archive.frames import Frames, FrameSet
 from vesalius.imaging.presentation import is_presentation_state, references_of
 from vesalius.model.coercion import decimal_of
-from vesalius.model.element_places import find_value
 from vesalius.model.elements import Header, read_header
-from vesalius.model.encodings import mode_of
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoSuchInstance, VesaliusError
 from vesalius.model.identifiers import is_tolerable_uid
-from vesalius.model.rendering import Fit, ImageFormat
+from vesalius.model.rendering import ColourProfile, Fit, ImageFormat
 from vesalius.ports.pixels import PresentationSource
-from vesalius.standard.transfer_syntaxes import lookup
 from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joined_gif
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.context import WebContext
+from vesalius.web.documents import Documents, is_readable
 from vesalius.web.errors import Problem
 from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import MediaType, accepted, choose, single
@@ -41,8 +39,6 @@ MP4 = "video/mp4"
 STILL = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.GIF, ImageFormat.JPEG_2000)
 FRAME_TIME, CINE_RATE, DISPLAY_RATE = 0x00181063, 0x00180040, 0x00082144
 FASTEST = 120.0  # pictures a second
-PDF, ENCAPSULATED_PDF, DOCUMENT = "application/pdf", "1.2.840.10008.5.1.4.1.1.104.1", 0x00420011
-PIECE = 1 << 20  # bytes of a document that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +65,6 @@ class Renderer:
         ranges = accepted(request)
         return await self.ctx.heavy(self._answer, request, target, numbers, wanted, state, ranges)
 
-    def _document(self, instance: StoredInstance, ranges: Sequence[MediaType]) -> Response:
-        """The document of an encapsulated PDF (PS3.3 A.45.1), as it was put in."""
-        choose(ranges, (PDF,))
-        member = instance.member
-        syntax = lookup(instance.transfer_syntax)
-        mode = mode_of(syntax.explicit, syntax.little_endian)
-        read = partial(self.ctx.blobs.read, member)
-        place = None if syntax.deflated else find_value(read, member.dataset_length, mode, (DOCUMENT,))
-        if place is None:
-            raise CannotTranscode("the document cannot be found in its instance")
-        pieces = (read(place.offset + at, min(PIECE, place.length - at)) for at in range(0, place.length, PIECE))
-        return Streamed(self.ctx, pieces, PDF, length=place.length)
-
     def _answer(
         self,
         request: Request,
@@ -93,13 +76,19 @@ class Renderer:
     ) -> Response:
         if target.instance is not None and numbers is None:
             found = next(iter(select(self.ctx, target)))
-            if found.sop_class == ENCAPSULATED_PDF:
-                return self._document(found, ranges)
+            if is_readable(found.sop_class):
+                return Documents(self.ctx).respond(request, found, ranges)
+            if is_presentation_state(found.sop_class) and (wanted.window is not None or wanted.region is not None):
+                raise Problem(
+                    400, "a presentation state says the window and the region itself (PS3.18 8.3.5.1.3, 8.3.5.1.4)",
+                    "Ask for the image with presentationUID to look at it in another window.",
+                )  # fmt: skip
         views = self.views(target, numbers, self.state(state))
         if state is not None:
             self.check_state(views[0].state, views[0].instance, views[0].index)
         several = len(numbers) > 1 if numbers is not None else target.instance is None
         kind = choose(ranges, _offers(several=several))
+        check_profile(wanted, kind)
         if kind.startswith("multipart/"):
             return self._parts(views, wanted, ImageFormat(kind.split('"')[1]))
         if kind == MP4 or (kind == ImageFormat.GIF.value and len(views) > 1):
@@ -144,6 +133,14 @@ class Renderer:
             count = self.frames.open(instances[0]).count
             return [View(instances[0], index, state) for index in range(min(count, MOST_PICTURES))]
         found = [View(instance, 0, state) for instance in instances if instance.pixels is not None]
+        if not found and state is None:
+            # A series of presentation states is shown as what they are about.
+            found = [
+                view
+                for instance in instances
+                if is_presentation_state(instance.sop_class)
+                for view in self._kept(instance)
+            ]
         if not found:
             raise CannotTranscode("there is no image under this address", hint="The metadata can be retrieved.")
         return found[:MOST_PICTURES]
@@ -168,6 +165,12 @@ class Renderer:
                 raise NoSuchInstance(f"the presentation state shows {len(views)} frames")
             return [views[index] for index in numbers]
         return views[:MOST_PICTURES]
+
+    def _kept(self, instance: StoredInstance) -> list[View]:
+        try:
+            return self._of_state(instance, None)
+        except VesaliusError:
+            return []  # the images of one state are not here, or it is broken; the others have theirs
 
     # -- how it is sent
 
@@ -251,6 +254,12 @@ class Renderer:
                 yield self.picture(view, wanted, kind, fit)
             except CannotTranscode:
                 continue
+
+
+def check_profile(wanted: RenderParameters, kind: str) -> None:
+    """Raises `Problem` (400) where a picture could not say which colours it has, and would be shown in wrong ones."""
+    if wanted.profile in (ColourProfile.ADOBE_RGB, ColourProfile.ROMM_RGB) and kind in (MP4, ImageFormat.GIF.value):
+        raise Problem(400, f"{kind} cannot carry an ICC profile, so iccprofile can only be no, yes or srgb")
 
 
 def png_size(picture: bytes) -> tuple[int, int]:

@@ -20,7 +20,9 @@ from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.rendering import Fit, ImageFormat, Region
 from vesalius.standard.transfer_syntaxes import EXPLICIT_BE, IMPLICIT_LE
 from vesalius.web.animation import ffmpeg
+from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.context import WebContext
+from vesalius.web.documents import Documents, is_readable, offers
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import DICOM, MediaType, accepted, choose, parse_media_types, single
 from vesalius.web.render_parameters import (
@@ -69,11 +71,15 @@ class WadoUri:
         kind = await self.ctx.call(self._kind, instance, ranges)
         if kind == DICOM:
             return await self._file(instance, parameters)
-        return await self.ctx.heavy(self._picture, instance, parameters, kind)
+        if is_readable(instance.sop_class):
+            return await self.ctx.heavy(self._document, request, instance, parameters, kind)
+        return await self.ctx.heavy(self._picture, request, instance, parameters, kind)
 
     def _kind(self, instance: StoredInstance, ranges: Sequence[MediaType]) -> str:
         """The media type of the answer. Raises `Problem` (406)."""
         frames = 0
+        if is_readable(instance.sop_class):
+            return choose(ranges, [DICOM, *offers(instance.sop_class)])
         if instance.pixels is not None:
             frames = self.renderer.frames.open(instance).count if not instance.pixels.encapsulated else 0
             frames = frames or len(instance.pixels.frames)
@@ -86,11 +92,12 @@ class WadoUri:
             if name in parameters:
                 raise Problem(400, f"{name} does not go together with application/dicom")
         syntax = single(parameters, "transferSyntax") or ""
-        if syntax and not is_tolerable_uid(syntax):
+        if syntax not in ("", "*") and not is_tolerable_uid(syntax):
             raise Problem(400, "transferSyntax is no UID")
         if syntax in (IMPLICIT_LE, EXPLICIT_BE):
             raise Problem(400, "transferSyntax must not be an implicit or big endian one (PS3.18 9.1.2.3.2)")
         # The default is Explicit VR Little Endian; a syntax that cannot be made is answered with it (9.1.2.3.2).
+        # "*" is no UID and in no edition, but what clients that were made for WADO-RS send: as stored.
         weights = ((1.0, syntax), (0.5, "")) if syntax else ((1.0, ""),)
         form = Form(Container.SINGLE, weights)
         response = await self.wado.give([instance], form)
@@ -99,7 +106,13 @@ class WadoUri:
         ]
         return response
 
-    def _picture(self, instance: StoredInstance, parameters: Parameters, kind: str) -> Response:
+    def _document(self, request: Request, instance: StoredInstance, parameters: Parameters, kind: str) -> Response:
+        for name in (*_OF_PICTURES, "frameNumber", "transferSyntax"):
+            if name in parameters:
+                raise Problem(400, f"{name} does not go together with {kind}")
+        return Documents(self.ctx).respond(request, instance, parse_media_types(kind))
+
+    def _picture(self, request: Request, instance: StoredInstance, parameters: Parameters, kind: str) -> Response:
         if "transferSyntax" in parameters:
             raise Problem(400, "transferSyntax goes together with application/dicom only")
         wanted = picture_parameters(parameters)
@@ -121,8 +134,13 @@ class WadoUri:
         index = int(text) - 1 if text is not None else 0
         frames.check(index)
         self.renderer.check_state(state, instance, index)
+        look = state.dataset if state is not None else b""
+        tag = entity_tag(instance.member.sha256, str(index), repr(wanted), kind, look)
+        known = not_modified(request, tag)
+        if known is not None:
+            return known
         body = frames.picture(index, wanted.request(ImageFormat(kind)), state)
-        return Response(body, 200, {"content-type": kind})
+        return Response(body, 200, {**REVALIDATE, "ETag": tag, "content-type": kind})
 
 
 def picture_parameters(parameters: Parameters) -> RenderParameters:

@@ -11,7 +11,8 @@ from tests.support.elements import split_part10
 from tests.support.generate import ct, part10
 
 from vesalius.imaging.draw import draw, patient_lines, technique_lines
-from vesalius.imaging.presentation import Drawing, Presentation, presentation_of, references_of, shutter_of
+from vesalius.imaging.graphics import Drawing
+from vesalius.imaging.presentation import Presentation, presentation_of, references_of, shutter_of
 from vesalius.imaging.render import Picture
 from vesalius.model.elements import Header, read_header
 from vesalius.model.rendering import WindowFunction

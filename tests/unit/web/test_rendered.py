@@ -154,7 +154,7 @@ def test_names_are_burnt_in_only_when_asked_for(site: Web) -> None:
         "viewport=10,10,0,0,0,0", "viewport=10,10,nan,0", "viewport=a,b", "viewport=1,2,3,4,5,6,7",
         "window=1", "window=1,0", "window=1,-3", "window=a,b,linear", "window=1,2,cubic", "window=inf,2",
         "window=1,0.5",
-        "quality=0", "quality=101", "quality=x", "quality=-1", "annotation=everything", "iccprofile=rommrgb",
+        "quality=0", "quality=101", "quality=x", "quality=-1", "annotation=everything", "iccprofile=cmyk",
         "window=1,2&window=3,4", "presentationUID=nonsense",
     ],
 )  # fmt: skip
@@ -283,8 +283,7 @@ def test_a_thumbnail_survives_in_the_cache_of_the_disk(site: Web, tmp_path: Path
 
 
 def test_what_is_no_image_has_no_picture(site: Web) -> None:
-    path = need_shared_data() / "sr-ko-pr-seg-rt/sr"
-    file = next(each for each in sorted(path.iterdir()) if each.is_file())
+    file = need_shared_data() / "sr-ko-pr-seg-rt/rt-small/rtplan.dcm"
     syntax, dataset = split_part10(file.read_bytes())
     from pydicom import dcmread
 
@@ -335,6 +334,8 @@ def test_wado_uri_gives_files_in_the_transfer_syntax_that_is_asked_for(site: Web
     assert split_part10(turned.body)[0] == "1.2.840.10008.1.2.4.80"
     for forbidden in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "x"):
         assert site.ask(uri(IMAGE, **dicom, transferSyntax=forbidden)).status == 400
+    as_stored = site.ask(uri(IMAGE, **dicom, transferSyntax="*"))
+    assert (as_stored.status, dataset_of(as_stored.body)) == (200, dataset_of(part10(IMAGE)))
     # What cannot be made is answered with the default.
     other = site.ask(uri(IMAGE, **dicom, transferSyntax="1.2.840.10008.1.2.4.102"))
     assert split_part10(other.body)[0] == "1.2.840.10008.1.2.1"
@@ -354,6 +355,18 @@ def test_wado_uri_shows_windows_regions_sizes_and_frames(site: Web) -> None:
     assert site.ask(uri(IMAGE, annotation="patient")).status == 200
     moving = picture(site.ask(uri(CINE, contentType="image/gif")))
     assert sum(1 for _ in ImageSequence.Iterator(moving)) == 5
+
+
+def test_wado_uri_sends_a_picture_once(site: Web) -> None:
+    first = site.ask(uri(IMAGE, rows="32"))
+    again = site.ask(uri(IMAGE, rows="32"), headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status, again.body) == (304, b"") and "private" in first.headers["cache-control"]
+    for other in (
+        {"rows": "33"},
+        {"rows": "32", "contentType": "image/png"},
+        {"rows": "32", "windowCenter": "1", "windowWidth": "2"},
+    ):
+        assert site.ask(uri(IMAGE, **other), headers={"If-None-Match": first.headers["etag"]}).status == 200
 
 
 def test_wado_uri_shows_an_image_as_a_state_says(site: Web) -> None:
