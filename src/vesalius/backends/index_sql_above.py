@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from vesalius.backends import schema
+from vesalius.backends import coercions_sql, schema
 from vesalius.backends.database import Transaction
 from vesalius.backends.rows import ABOVE_COLUMNS, patient_identity
 from vesalius.model.attributes import columns
@@ -157,23 +157,28 @@ class Above:
         return found
 
     def _make_studies(self, new: dict[str, Arrival]) -> None:
-        patients = self._patients(new)
+        coerced = coercions_sql.arriving(self._tx, new)
+        shown = {uid: coerced[uid].arrival if uid in coerced else arrival for uid, arrival in new.items()}
+        patients = self._patients(shown, new)
         rows, arrivals, owners = [], [], []
         for uid, arrival in new.items():
-            owner = patients[patient_identity(arrival.record.patient, uid)]
-            rows.append((owner, *map(arrival.record.study.get, ABOVE_COLUMNS[Level.STUDY])))
+            record = shown[uid].record
+            owner = patients[patient_identity(record.patient, uid)]
+            number = coerced[uid].number if uid in coerced else 0
+            rows.append((owner, number, *map(record.study.get, ABOVE_COLUMNS[Level.STUDY])))
             arrivals.append(arrival)
             owners.append(owner)
-        names = ("patient_ref", *ABOVE_COLUMNS[Level.STUDY])
+        names = ("patient_ref", "coerced", *ABOVE_COLUMNS[Level.STUDY])
         ids = self._tx.insert(schema.study, names, rows, ("study_instance_uid",))
         for arrival, owner, made in zip(arrivals, owners, ids, strict=True):
             if made is not None:
                 self._new_studies[owner] += 1
                 self._made(Level.STUDY, made, arrival)
 
-    def _patients(self, new: dict[str, Arrival]) -> dict[str, int]:
-        """Ids by identity."""
-        wanted = {patient_identity(arrival.record.patient, uid): arrival for uid, arrival in reversed(new.items())}
+    def _patients(self, shown: dict[str, Arrival], new: dict[str, Arrival]) -> dict[str, int]:
+        """Ids by identity. `shown`: the arrivals as the index shall hold them (`coercions_sql`)."""
+        uids = {patient_identity(arrival.record.patient, uid): uid for uid, arrival in reversed(shown.items())}
+        wanted = {identity: shown[uid] for identity, uid in uids.items()}
         order = sorted(wanted)
         found: dict[str, int] = dict(self._tx.rows_in(_PATIENTS, order))
         missing = [identity for identity in order if identity not in found]
@@ -186,7 +191,7 @@ class Above:
             ids = self._tx.insert(schema.patient, names, rows, ("identity",))
             for identity, made in zip(missing, ids, strict=True):
                 if made is not None:
-                    self._made(Level.PATIENT, made, wanted[identity])
+                    self._made(Level.PATIENT, made, new[uids[identity]])
             found = dict(self._tx.rows_in(_PATIENTS, order))
         return found
 

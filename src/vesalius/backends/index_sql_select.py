@@ -53,7 +53,7 @@ _MEMBERS = (
 # Bytes lie in one place for ever, so the places of a set of instances tell one set from every other.
 _VERSIONS = (
     "SELECT series.series_instance_uid, COUNT(*), MAX(instance.id), SUM(instance.pack_ref), SUM(instance.file_offset), "
-    "SUM(instance.dataset_length) FROM study CROSS JOIN series CROSS JOIN instance "
+    "SUM(instance.dataset_length), MAX(study.coerced) FROM study CROSS JOIN series CROSS JOIN instance "
     "WHERE series.study_ref = study.id AND instance.series_ref = series.id AND instance.rank = 0 "
     "AND study.study_instance_uid = ?"
 )

@@ -66,6 +66,7 @@ STORED_COLUMNS: tuple[str, ...] = (
     "instance.pixel_length",
     "instance.pixel_encapsulated",
     "instance.frame_table",
+    "study.coerced",
 )
 
 
@@ -136,6 +137,7 @@ def stored_instance(row: Row) -> StoredInstance:
         transfer_syntax=row[5] or "",
         member=Member(row[6], row[7], row[8], row[9], row[10], row[11], bytes(row[12]).hex()),
         pixels=pixels,
+        coerced=row[18],
     )
 
 

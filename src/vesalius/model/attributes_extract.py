@@ -34,6 +34,7 @@ from vesalius.model.errors import CannotUnderstand, DataSetMismatch
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.names import fold_groups
 from vesalius.model.phonetics import sounds
+from vesalius.standard.transfer_syntaxes import EXPLICIT_LE
 
 if TYPE_CHECKING:
     from vesalius.model.elements import Header
@@ -128,6 +129,18 @@ def extract(header: Header) -> Record:
         nested=patient[1] + study[1] + series[1] + tuple(work.nested),
         notes=(*header.notes, *patient[2], *study[2], *series[2], *work.notes),
     )
+
+
+def columns_of(level: Level, texts: Mapping[int, str]) -> dict[str, Scalar]:
+    """The columns of some attributes of one level, companions included, as these values make them."""
+    from vesalius.model.elements_header import Header as Made
+
+    raws: dict[int, Raw] = {tag: (_ROW_OF[tag].vr, text.encode()) for tag, text in texts.items()}
+    encoding: _Encoding = (EXPLICIT_LE, ("ISO_IR 192",), None)
+    work = _Work(level, Made.of(EXPLICIT_LE, raws, encoding[1]), encoding)
+    work.take(zip([_ROW_OF[tag] for tag in texts], raws.values(), strict=True))
+    names = [column.name for column in columns(level, computed=False) if column.attribute.tag in texts]
+    return {name: work.columns[name] for name in names}
 
 
 def _identifies(value: Scalar) -> bool:

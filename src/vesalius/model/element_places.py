@@ -9,13 +9,14 @@ inside the data set before it has been compared with its end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vesalius.model.encodings import (
     ITEM,
     ITEM_END,
     LONG,
+    PIXEL_TAGS,
     SEQUENCE_END,
     SHORT,
     UNDEFINED,
@@ -65,12 +66,31 @@ def find_value(read: Read, length: int, mode: Mode, steps: tuple[int, ...]) -> P
     return _Walk(read, length).find(0, length, mode, steps, DEPTH)
 
 
+def top_level(read: Read, length: int, mode: Mode) -> Iterator[tuple[int, str, int, int, int]]:
+    """Tag, VR, and where each top-level element begins, its value begins and the next one does; up to the pixels.
+
+    Raises `CannotUnderstand`, and what `read` raises.
+    """
+    return _Walk(read, length).elements(mode)
+
+
 class _Walk:
     def __init__(self, read: Read, length: int) -> None:
         self._read = read
         self._length = length
         self._at = 0
         self._window = b""
+
+    def elements(self, mode: Mode) -> Iterator[tuple[int, str, int, int, int]]:
+        """The elements of the top level, in their order; the one of the pixels is not looked at."""
+        at = 0
+        while at < self._length:
+            tag, vr, length, value = self._header(at, self._length, mode)
+            if tag in PIXEL_TAGS:
+                return
+            after = self._after(tag, vr, length, value, self._length, mode, DEPTH)
+            yield tag, vr, at, value, after
+            at = after
 
     def find(self, at: int, end: int, mode: Mode, steps: tuple[int, ...], depth: int) -> Place | None:
         """The value below elements from `at` on; up to `end`, or to an item delimiter."""

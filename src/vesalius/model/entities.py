@@ -154,6 +154,7 @@ class StoredInstance:
     transfer_syntax: str
     member: Member
     pixels: PixelLayout | None = None
+    coerced: int = 0  # which coercions are in force for its study; 0: none (`ports/coercions.py`)
 
 
 @dataclass(frozen=True, slots=True)
