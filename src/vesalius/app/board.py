@@ -14,6 +14,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vesalius.app.board_associations import AssociationBoard
+from vesalius.web.site import LiveAssociation
+
 _FIELD = struct.Struct("<q")
 _FIELDS = 6  # state, pid, restarts, since, read_only, spare
 _ROW = _FIELDS * _FIELD.size
@@ -47,6 +50,7 @@ class Board:
     def __init__(self, kinds: Sequence[str]) -> None:
         self.kinds = tuple(kinds)
         self._map = mmap.mmap(-1, max(1, len(self.kinds)) * _ROW)
+        self._associations = AssociationBoard(len(self.kinds))
 
     def _set(self, row: int, field: int, value: int) -> None:
         _FIELD.pack_into(self._map, row * _ROW + field * _FIELD.size, value)
@@ -60,6 +64,8 @@ class Board:
         if pid is not None:
             self._set(row, 1, pid)
         self._set(row, 0, state)
+        if state is State.DOWN:  # who was connected to it is no more
+            self._associations.write(row, ())
 
     def count_restart(self, row: int) -> None:
         """One more restart of the process in this row."""
@@ -68,6 +74,14 @@ class Board:
     def set_read_only(self, row: int, read_only: bool) -> None:
         """A process's own word: its volume refused a write."""
         self._set(row, 4, int(read_only))
+
+    def set_associations(self, row: int, associations: Sequence[LiveAssociation]) -> None:
+        """A process's own word: who is connected to it."""
+        self._associations.write(row, associations)
+
+    def associations(self) -> tuple[list[LiveAssociation], int]:
+        """Who is connected, in all processes, and how many they are."""
+        return self._associations.read()
 
     def rows(self) -> list[Row]:
         """A copy of the whole board."""

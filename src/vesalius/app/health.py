@@ -211,6 +211,7 @@ class ArchiveSite:
         except VesaliusError:
             totals, lags, care = Totals(), {}, _Care({}, 0, False)
         dimse = [row for row in self._board.rows() if row.kind == "dimse"]
+        associations, association_count = self._board.associations()
         plain = next(one for one in self._listeners.dimse if not one.tls)
         title = settings.server.ae_title
         there = f"{plain.host} {plain.port}"
@@ -241,4 +242,6 @@ class ArchiveSite:
             problems=tuple(problems),
             up_seconds=int(time.monotonic() - self._started),
             notices=care.notices(),
+            associations=tuple(sorted(associations, key=lambda one: one.since)),
+            association_count=association_count,
         )

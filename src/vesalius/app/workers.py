@@ -103,6 +103,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     import uvloop
 
     from vesalius.app import affinity
+    from vesalius.app.board_associations import tell
     from vesalius.app.duties import WorkerDuties
     from vesalius.app.metrics import Metrics
     from vesalius.app.wiring import build, server_tls, services
@@ -130,11 +131,14 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
             await server.start(listener.host, listener.port, ssl=tls if listener.tls else None, reuse_port=True)
             servers.append(server)
         duties.start()
+        name = f"dimse {board.rows()[row].number}"
+        telling = asyncio.create_task(tell(partial(board.set_associations, row), servers, name))
         _settle()
         affinity.keep_to(home)
         ready()
         await stop.wait()
         await asyncio.gather(*(server.stop(settings.server.grace) for server in servers))
+        telling.cancel()
 
     uvloop.run(main())
     duties.stop()

@@ -199,6 +199,10 @@ class UploadSpool:
         with self._lock(self._folder / upload / "lock"):
             shutil.rmtree(self._folder / upload, ignore_errors=True)
 
+    def known(self) -> list[Upload]:
+        """All of them, the newest news first."""
+        return sorted(self._all(), key=lambda upload: -upload.touched)
+
     def whole(self) -> list[str]:
         """Uploads that are received and not imported: after a crash, somebody has to."""
         return [upload.id for upload in self._all() if upload.state is UploadState.RECEIVED]

@@ -57,6 +57,8 @@ class Link(asyncio.BufferedProtocol, ABC):
         self.transport: asyncio.Transport | None = None
         self.address = ""
         self.secure = False
+        self.bytes_in = 0
+        self.bytes_out = 0
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._artim: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -109,6 +111,7 @@ class Link(asyncio.BufferedProtocol, ABC):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer, in whatever portions."""
         self._heard = self.loop.time()
+        self.bytes_in += nbytes
         if self._first:
             self._first = False
             self._hint(bytes(self._room[:4]))
@@ -190,6 +193,7 @@ class Link(asyncio.BufferedProtocol, ABC):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Hand bytes to the transport; never waits."""
         if self.transport is not None:
+            self.bytes_out += len(data)
             self.transport.write(data)
 
     async def drain(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -133,6 +134,7 @@ class AcceptedAssociation(association.Association):
         )
         self._server = server
         self.caller: Caller | None = None
+        self.since = 0.0  # accepted at, in seconds since 1970; 0: not (yet)
         self._counted = False
         self._answering: asyncio.Task[None] | None = None
 
@@ -228,6 +230,7 @@ class AcceptedAssociation(association.Association):
         self.agreed(agreed, requestor=False)
         self._server.pressure.associations += 1
         self._counted = True
+        self.since = time.time()
         self.observer.association_opened(self.calling_aet)
         log.info(
             "association-accepted",

@@ -18,6 +18,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveAssociation:
+    """An association that somebody has with this archive now."""
+
+    process: str  # "dimse 1"
+    name: str  # as in the log
+    calling: str
+    called: str
+    address: str
+    tls: bool
+    since: float  # seconds since 1970
+    doing: str  # "C-STORE"; empty: it waits for a request
+    requests: int
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the page shows."""
 
@@ -40,6 +57,8 @@ class Facts:
     problems: tuple[str, ...]
     up_seconds: int
     notices: tuple[str, ...] = ()  # what a keeper of the archive should see to, though all is served
+    associations: tuple[LiveAssociation, ...] = ()
+    association_count: int = 0  # of all, more than are listed where there are very many
 
 
 class Site(Protocol):

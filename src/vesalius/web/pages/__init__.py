@@ -1,13 +1,18 @@
-"""The pages: studies, patient, tags, comparison and system, rendered here and moved by a little script of our own."""
+"""The pages of the rooms, rendered here and moved by a little script of our own."""
 
 from __future__ import annotations
+
+from types import ModuleType
 
 from starlette.routing import BaseRoute
 
 from vesalius.web.context import WebContext
-from vesalius.web.pages import patient, studies, system, tags
+from vesalius.web.pages import patient, search, studies, system, tags
 from vesalius.web.pages.history import History
 from vesalius.web.pages.shell import Shell, asset_routes
+
+# Modules with `routes(ctx, shell)`. Where two could match, the first does.
+PAGES: tuple[ModuleType, ...] = (search, studies, patient, tags)
 
 
 class Pages:
@@ -27,8 +32,6 @@ class Pages:
         ctx, shell = self._ctx, self._shell
         return [
             *asset_routes(shell),
-            *studies.routes(ctx, shell),
-            *patient.routes(ctx, shell),
-            *tags.routes(ctx, shell),
+            *(route for page in PAGES for route in page.routes(ctx, shell)),
             *system.routes(ctx, shell, self._history),
         ]

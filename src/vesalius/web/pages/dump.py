@@ -29,6 +29,7 @@ class Element:
     value: str
     private: bool
     creator: str = ""
+    items: bool = False  # the value says how many
 
 
 def flatten(header: Mapping[str, Any]) -> list[Element]:
@@ -62,16 +63,12 @@ def _walk(items: Mapping[str, Any], path: str, depth: int) -> Iterator[Element]:
         here = f"{path}{key}"
         shown = f"({key[:4]},{key[4:]})"
         if vr == "SQ":
-            yield Element(here, depth, shown, vr, name, _items(len(values)), private, creator)
+            yield Element(here, depth, shown, vr, name, str(len(values)), private, creator, items=True)
             for n, item in enumerate(values, 1):
                 yield Element(f"{here}[{n}]", depth + 1, "", "", f"# {n}", "", private)
                 yield from _walk(item, f"{here}[{n}].", depth + 2)
         else:
             yield Element(here, depth, shown, vr, name, text_of(element), private, creator)
-
-
-def _items(count: int) -> str:
-    return f"{count} item" if count == 1 else f"{count} items"
 
 
 def text_of(element: Mapping[str, Any]) -> str:
@@ -115,6 +112,7 @@ class Difference:
     depth: int
     left: str | None  # None: not there
     right: str | None
+    items: bool = False  # the values say how many
 
     @property
     def differs(self) -> bool:
@@ -130,11 +128,8 @@ def compare(left: list[Element], right: list[Element]) -> list[Difference]:
         one, other = ours.get(path), theirs.get(path)
         row = one or other
         if row is not None:
-            made.append(
-                Difference(
-                    path, row.tag, row.name, row.depth, one.value if one else None, other.value if other else None
-                )
-            )
+            values = one.value if one else None, other.value if other else None
+            made.append(Difference(path, row.tag, row.name, row.depth, *values, items=row.items))
     return made
 
 

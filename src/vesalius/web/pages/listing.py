@@ -97,6 +97,11 @@ class Row:
     images: int
     issuer: str
 
+    @property
+    def demo(self) -> bool:
+        """Whether `vesalius demo` made it: then it says so wherever it is shown."""
+        return self.id.startswith("DEMO-")
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -183,6 +188,12 @@ def name_pattern(text: str) -> str:
     return "^".join(f"{part}*" for part in parts)
 
 
+def cases(text: str, pattern: str) -> tuple[str, ...]:
+    """A pattern in the cases that texts are sent in: people type without Shift, and DICOM matches by case."""
+    forms = (text, text.upper(), text.lower(), text.title())
+    return tuple(dict.fromkeys(pattern.format(form) for form in forms))
+
+
 def questions(asked: Asked) -> tuple[list[Values], list[Values]]:
     """The identifiers whose answers together are the list: those an index answers, and those to be searched for."""
     base: Values = {}
@@ -193,7 +204,7 @@ def questions(asked: Asked) -> tuple[list[Values], list[Values]]:
     if asked.name:
         base[NAME] = (name_pattern(asked.name),)
     if asked.description:
-        base[DESCRIPTION] = (f"*{asked.description}*",)
+        base[DESCRIPTION] = cases(asked.description, "*{}*")
     if not asked.q:
         return [base], []
     day = date_in(asked.q)
@@ -202,8 +213,8 @@ def questions(asked: Asked) -> tuple[list[Values], list[Values]]:
     quick: list[Values] = []
     if day is not None and DATE not in base:
         quick.append({**base, DATE: (day,)})
-    quick += [{**base, tag: (f"{asked.q}*",)} for tag in (PATIENT_ID, ACCESSION, STUDY_ID)]
-    slow: list[Values] = [{**base, DESCRIPTION: (f"*{asked.q}*",)}]
+    quick += [{**base, tag: cases(asked.q, "{}*")} for tag in (PATIENT_ID, ACCESSION, STUDY_ID)]
+    slow: list[Values] = [{**base, DESCRIPTION: cases(asked.q, "*{}*")}]
     pattern = name_pattern(asked.q)
     if NAME not in base and pattern:
         quick.append({**base, NAME: (pattern,)})
@@ -271,9 +282,8 @@ class Studies:
 
     def _query(self, values: Values, *, offset: int = 0, limit: int) -> Query:
         asked: Values = {**dict.fromkeys(RETURNS, ()), **values}
-        made = parse(
-            asked, Root.STUDY, Level.STUDY, Options(relational=True), limit=limit, offset=offset, limits=self._limits
-        )
+        options = Options(relational=True, multiple_value_matching=True)
+        made = parse(asked, Root.STUDY, Level.STUDY, options, limit=limit, offset=offset, limits=self._limits)
         return dataclasses.replace(made, newest_first=True)
 
 

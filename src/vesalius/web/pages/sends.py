@@ -74,13 +74,40 @@ class SendState(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Wanted).decode
 
 
+def folder_of(ctx: WebContext) -> Path | None:
+    """Where the states of all web processes are written; None where there is no place for them."""
+    return ctx.view.cache / "sends" if ctx.view.cache is not None else None
+
+
+def _read(file: Path) -> SendState:
+    """A state from its file. Raises `OSError`, `msgspec.MsgspecError`."""
+    state = msgspec.json.decode(file.read_bytes(), type=SendState)
+    if state.state == "running" and time.time() - file.stat().st_mtime > STALE:
+        state.state, state.error = "failed", "the service was restarted meanwhile"
+    return state
+
+
+def recent(ctx: WebContext, most: int = 20) -> list[SendState]:
+    """What is and was sent in the last day, whichever process does it, the newest first. Blocks."""
+    folder = folder_of(ctx)
+    found: list[tuple[float, SendState]] = []
+    if folder is not None and folder.is_dir():
+        for file in folder.glob("*.json"):
+            try:
+                found.append((file.stat().st_mtime, _read(file)))
+            except (OSError, msgspec.MsgspecError):
+                continue  # written anew or removed at this moment
+    found.sort(key=lambda pair: (pair[1].state == "running", pair[0]), reverse=True)
+    return [state for _, state in found[:most]]
+
+
 class Sends:
     """Sendings of this process, told to all."""
 
     def __init__(self, ctx: WebContext, caller: Caller) -> None:
         self._ctx = ctx
         self._caller = caller
-        self._folder: Path | None = ctx.view.cache / "sends" if ctx.view.cache is not None else None
+        self._folder = folder_of(ctx)
         self._memory: dict[str, SendState] = {}
         self._canceled: set[str] = set()
         self._lock = threading.Lock()
@@ -137,11 +164,7 @@ class Sends:
                 return self._memory[identifier]
             if self._folder is not None:
                 try:
-                    file = self._folder / f"{identifier}.json"
-                    state = msgspec.json.decode(file.read_bytes(), type=SendState)
-                    if state.state == "running" and time.time() - file.stat().st_mtime > STALE:
-                        state.state, state.error = "failed", "the service was restarted meanwhile"
-                    return state
+                    return _read(self._folder / f"{identifier}.json")
                 except (OSError, msgspec.MsgspecError):
                     pass
         raise Problem(404, "there is no such sending")

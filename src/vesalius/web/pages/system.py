@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from vesalius.archive.uploads import Upload, UploadSpool
 from vesalius.model.entities import CopyInfo, Deletion, PackInfo, Peer
 from vesalius.model.errors import IndexUnavailable
 from vesalius.web.context import WebContext
 from vesalius.web.deletions import verbs
+from vesalius.web.pages import sends
+from vesalius.web.pages.faults import Fault, faults
 from vesalius.web.pages.history import History
 from vesalius.web.pages.shell import Shell
 from vesalius.web.site import Facts
 
 MOST_PACKS = 50
 MOST_FINDINGS = 20
+MOST_JOBS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,25 @@ def keeping(ctx: WebContext) -> Keeping:
         return Keeping()
 
 
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What goes on behind the pages, and what of it failed."""
+
+    sends: tuple[sends.SendState, ...] = ()
+    uploads: tuple[Upload, ...] = ()
+
+
+def jobs(ctx: WebContext) -> Jobs:
+    """Read the states of sendings and uploads, of all web processes. Blocks."""
+    uploads = UploadSpool(ctx.view.uploads).known() if ctx.view.uploads is not None else []
+    return Jobs(tuple(sends.recent(ctx, MOST_JOBS)), tuple(uploads[:MOST_JOBS]))
+
+
+def recent_faults(ctx: WebContext) -> tuple[Fault, ...]:
+    """What failed since the service began. Blocks."""
+    return faults(ctx.site.metrics())[:MOST_FINDINGS]
+
+
 def used(facts: Facts, kept: Keeping) -> float:
     """How full the volume is with packs, 0 to 100."""
     total = facts.free_bytes + kept.pack_bytes
@@ -69,21 +93,31 @@ def used(facts: Facts, kept: Keeping) -> float:
 def routes(ctx: WebContext, shell: Shell, history: History) -> list[BaseRoute]:
     """`/system` and what of it moves."""
 
-    async def system(request: Request) -> Response:
-        history.start()
-        facts = await ctx.call(ctx.site.facts)
-        kept = await ctx.call(keeping, ctx)
-        if not history.samples:
-            await history.take()
-        return shell.render(request, "system.html", room="system", facts=facts, kept=kept, rates=history.rates(),
-                            used=used(facts, kept), can_call=ctx.caller is not None)  # fmt: skip
-
-    async def now(request: Request) -> Response:
+    async def moving() -> dict[str, Any]:
+        """What changes by itself."""
         facts = await ctx.call(ctx.site.facts)
         await history.take()
-        return shell.render(request, "system-now.html", facts=facts, rates=history.rates())
+        return {"facts": facts, "rates": history.rates(), "jobs": await ctx.call(jobs, ctx),
+                "faults": await ctx.call(recent_faults, ctx)}  # fmt: skip
+
+    async def system(request: Request) -> Response:
+        history.start()
+        kept = await ctx.call(keeping, ctx)
+        now = await moving()
+        facts = await ctx.call(ctx.site.facts)
+        return shell.render(request, "system.html", room="system", kept=kept, used=used(facts, kept),
+                            can_call=ctx.caller is not None, **now)  # fmt: skip
+
+    async def now(request: Request) -> Response:
+        return shell.render(request, "system-now.html", room="system", **await moving())
+
+    async def attention(request: Request) -> Response:
+        facts = await ctx.call(ctx.site.facts)
+        count = len(facts.problems) + len(facts.notices)
+        return shell.render(request, "attention.html", room="", count=count, bad=bool(facts.problems))
 
     return [
         Route("/system", shell.page(system), methods=["GET"], name="system"),
         Route("/parts/system", shell.page(now), methods=["GET"]),
+        Route("/parts/attention", shell.page(attention), methods=["GET"]),
     ]

@@ -8,42 +8,44 @@ ones beside it (PS3.5 6.2.1).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from vesalius.model.datetimes import normalize_date, time_span
+from vesalius.web.pages.messages import Messages
 
-_MONTHS = {
-    "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-}
+ENGLISH = Messages("en")
 
 
-def human_bytes(count: int) -> str:
+def human_bytes(count: float, t: Messages = ENGLISH) -> str:
     """A size in the largest fitting binary unit."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+            return f"{t.decimal(size, 0 if unit == 'B' else 1)} {unit}"
         size /= 1024
     return ""
 
 
-def human_duration(seconds: int) -> str:
+def human_duration(seconds: int, t: Messages = ENGLISH) -> str:
     """A duration in its two largest units."""
-    for size, unit, below, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, below, smaller in (
+        (86400, "unit.days", 3600, "unit.hours"),
+        (3600, "unit.hours", 60, "unit.minutes"),
+        (60, "unit.minutes", 1, "unit.seconds"),
+    ):
         if seconds >= size:
-            return f"{seconds // size} {unit} {seconds % size // below} {smaller}"
-    return f"{seconds} s"
+            return f"{t(unit, n=seconds // size)} {t(smaller, n=seconds % size // below)}"
+    return t("unit.seconds", n=max(0, seconds))
 
 
-def human_date(text: str, language: str = "en") -> str:
+def human_date(text: str, t: Messages = ENGLISH) -> str:
     """A DICOM date as the language writes it; what is no date as it was sent."""
     norm = normalize_date(text)
     if norm is None:
         return text
     year, month, day = norm[:4], norm[4:6], norm[6:]
-    if language == "de":
-        return f"{day}.{month}.{year}"
-    return f"{int(day)} {_MONTHS['en'][int(month) - 1]} {year}"
+    names = t("form.months").split()
+    return t("form.date").format(d=int(day), dd=day, mm=month, month=names[int(month) - 1], yyyy=year)
 
 
 def human_time(text: str) -> str:
@@ -52,7 +54,17 @@ def human_time(text: str) -> str:
     return text if span is None else f"{span[0][:2]}:{span[0][2:4]}"
 
 
-def age(birth: str, at: str) -> str:
+def human_moment(text: str | float, t: Messages = ENGLISH) -> str:
+    """A moment (ISO 8601, or seconds since 1970) by the clocks of the site; what is none as it was said."""
+    try:
+        at = datetime.fromtimestamp(text) if isinstance(text, (int, float)) else datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return str(text)
+    here = at.astimezone()
+    return f"{human_date(here.strftime('%Y%m%d'), t)} {here:%H:%M}"
+
+
+def age(birth: str, at: str, t: Messages = ENGLISH) -> str:
     """The age at a date in the unit that fits (`54 y`, `7 m`, `9 d`); empty where it cannot be known."""
     born, then = normalize_date(birth), normalize_date(at)
     if born is None or then is None or then < born:
@@ -60,8 +72,8 @@ def age(birth: str, at: str) -> str:
     first, second = (date(int(each[:4]), int(each[4:6]), int(each[6:])) for each in (born, then))
     months = (second.year - first.year) * 12 + second.month - first.month - (second.day < first.day)
     if months >= 24:
-        return f"{months // 12} y"
-    return f"{months} m" if months >= 2 else f"{(second - first).days} d"
+        return t("age.years", n=months // 12)
+    return t("age.months", n=months) if months >= 2 else t("age.days", n=(second - first).days)
 
 
 @dataclass(frozen=True, slots=True)

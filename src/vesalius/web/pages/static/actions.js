@@ -1,5 +1,5 @@
 // Sending and deleting a study, each after a question; deleting can be undone.
-import { ask, body, element, failed, texts, toast } from './shell.js';
+import { ask, body, element, failed, say, texts, toast } from './shell.js';
 
 function question(name, who) {
   const dialog = document.getElementById(name);
@@ -88,7 +88,7 @@ export function transfer(title, cancel) {
   const box = document.getElementById('transfers');
   box.hidden = false;
   const bar = element('progress', { max: 1, value: 0, 'aria-label': title });
-  const says = element('span', { class: 'quiet' });
+  const says = element('span', { class: 'quiet', role: 'status' });
   const list = element('ul');
   const head = element('header', {}, element('strong', {}, title), says);
   const made = element('div', { class: 'transfer' }, head, bar, list);
@@ -103,7 +103,10 @@ export function transfer(title, cancel) {
   box.append(made);
   return {
     list,
-    bar,
+    gone,
+    offer(label, action) {
+      head.append(element('button', { class: 'link', type: 'button', onclick: action }, label));
+    },
     step(done, total, text) {
       bar.max = total || 1;
       bar.value = done;
@@ -129,13 +132,13 @@ async function track(id) {
     } catch {
       break;
     }
-    shown ??= transfer(`${texts.sending} ${state.peer}`, () => {
+    shown ??= transfer(say('sending', { peer: state.peer }), () => {
       ask(`${body.api}/sends/${id}`, { method: 'DELETE' }).catch(failed);
     });
     shown.step(state.done, state.total, `${state.done} / ${state.total}`);
     if (state.state !== 'running') {
-      shown.end(state.state === 'done' ? `${texts.sent} ${state.peer}` : state.state === 'canceled' ? texts.canceled : texts.failed,
-        `${state.sent} / ${state.total}`);
+      const title = { done: 'sent', canceled: 'canceled' }[state.state] ?? 'notsent';
+      shown.end(say(title, { peer: state.peer }), `${state.sent} / ${state.total}`);
       if (state.error) shown.list.append(element('li', {}, state.error));
       for (const each of state.failed.slice(0, 5)) shown.list.append(element('li', {}, each.reason));
       break;

@@ -4,6 +4,15 @@ import { offerUploads } from './upload.js';
 export const body = document.body.dataset;
 export const texts = document.getElementById('texts').dataset;
 
+// A text with figures: `js.images` and `js.images.one` of the catalogue.
+export function say(key, figures = {}) {
+  const text = (figures.count === 1 && texts[`${key}One`]) || texts[key] || key; // `js.images.one` is texts.imagesOne
+  return text.replace(/\{([a-z]+)\}/g, (_, name) => {
+    const value = figures[name] ?? '';
+    return typeof value === 'number' ? value.toLocaleString(document.documentElement.lang) : value;
+  });
+}
+
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -87,8 +96,10 @@ document.addEventListener('keydown', event => {
     return;
   }
   if (typing || document.querySelector('dialog[open]')) return;
-  if (went && (event.key === 's' || event.key === 'l')) {
-    location.assign(`${body.root}/${event.key === 's' ? 'system' : ''}`);
+  const room = went && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+  if (room) {
+    event.preventDefault();
+    location.assign(room.href);
     return;
   }
   went = event.key === 'g';
@@ -129,4 +140,20 @@ export function follow(tell) {
   addEventListener('pageshow', open);
 }
 
+// What needs attention, wherever one is: looked at now and then, and never while nobody looks.
+const attention = document.getElementById('attention');
+async function attend() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(`${body.root}/parts/attention`);
+    const said = answer.ok ? (await answer.text()).trim() : '';
+    if (said !== attention.dataset.said) attention.innerHTML = said; // made and escaped by the server
+    attention.dataset.said = said;
+  } catch { /* away for a moment */ }
+}
+attend();
+setInterval(attend, 30_000);
+document.addEventListener('visibilitychange', attend);
+
 offerUploads();
+if (document.getElementById('hits')) import('./search.js');

@@ -1,5 +1,5 @@
 // The list of studies: searching as one types, rows by keyboard, series of a row, live arrival, sending and deleting.
-import { ask, body, element, failed, follow, keys, texts, toast } from './shell.js';
+import { ask, body, element, failed, follow, keys, say, texts, toast } from './shell.js';
 import { choose as chooseStudy } from './actions.js';
 
 const results = document.getElementById('results');
@@ -156,6 +156,13 @@ keys.set('p', () => {
   if (!at) return false;
   location.assign(`${body.root}/studies/${at.dataset.study}`);
 });
+for (const [key, what] of Object.entries({ s: '[data-do=send]', d: 'a[download]', x: '[data-do=delete]' })) {
+  keys.set(key, () => {
+    const button = results.querySelector(`tr.open + tr.detail ${what}`);
+    if (!button) return false;
+    button.click();
+  });
+}
 keys.set('Escape', () => {
   const open = results.querySelector('tr.open');
   if (open) {
@@ -206,7 +213,7 @@ follow(changes => {
     } else if (waiting.size) {
       document.querySelector('.news')?.remove();
       results.before(element('button', { class: 'button news', type: 'button', onclick: () => { page = 1; show({ fresh: true }); } },
-        `${waiting.size} ${texts.new}`));
+        say('arrived', { count: waiting.size })));
     }
   }, 300);
 });

@@ -15,6 +15,7 @@ field.addEventListener('input', () => {
   shown.textContent = !words.length ? whole : count ? field.dataset.some.replace('{count}', count) : field.dataset.none;
 });
 keys.set('f', () => field.focus());
+keys.set('c', () => document.querySelector('form.inline input').focus());
 const go = rel => {
   const link = document.querySelector(`a[rel=${rel}]`);
   if (link) location.assign(link.href);

@@ -1,6 +1,7 @@
 // Uploads: files and folders dropped anywhere. DICOM files go by STOW-RS in small groups; archives (ZIP) and what is
-// large go in pieces that are taken up where they broke off.
-import { body, element, failed, texts, toast } from './shell.js';
+// large go in pieces that are taken up where they broke off, after a reload, too (resume.js).
+import { ask, body, element, failed, say, texts, toast } from './shell.js';
+import { batch, begin, forget, placeOf, setPlace } from './resume.js';
 
 const GROUP_FILES = 20;
 const GROUP_BYTES = 24 << 20;
@@ -45,16 +46,30 @@ function sendGroup(group, moved, aborted) {
   });
 }
 
-async function sendPieces(file, moved, signal) {
+const told = async answer => new Error((await answer.json().catch(() => ({}))).detail ?? texts.offline);
+
+// Where an upload of this file goes on, or a new one: its address and how much of it is there.
+async function place(file, signal) {
+  const at = placeOf(file);
+  if (at) {
+    const known = await fetch(at, { method: 'HEAD', signal });
+    if (known.ok) return { at, offset: Number(known.headers.get('Upload-Offset')) };
+  }
   const made = await fetch(`${body.api}/uploads`, {
     method: 'POST',
     headers: { 'Upload-Length': String(file.size), 'Upload-Name': encodeURIComponent(file.name) },
     signal,
   });
-  if (!made.ok) throw new Error((await made.json()).detail);
-  const at = new URL(made.headers.get('Location')).pathname;
-  let offset = 0;
+  if (!made.ok) throw await told(made);
+  const created = new URL(made.headers.get('Location')).pathname;
+  setPlace(file, created);
+  return { at: created, offset: 0 };
+}
+
+async function sendPieces(file, moved, signal) {
+  let { at, offset } = await place(file, signal);
   let tries = 0;
+  moved(offset);
   while (offset < file.size) {
     try {
       const answer = await fetch(at, {
@@ -64,55 +79,93 @@ async function sendPieces(file, moved, signal) {
         signal,
       });
       const said = answer.headers.get('Upload-Offset');
-      if (!answer.ok && said === null) throw new Error((await answer.json()).detail);
+      if (!answer.ok && said === null) throw await told(answer);
       offset = Number(said);
       tries = 0;
     } catch (error) {
-      if (signal.aborted || ++tries > 5) throw error;
+      if (signal.aborted) {
+        setPlace(file, null);
+        fetch(at, { method: 'DELETE' }).catch(() => {});
+        throw error;
+      }
+      if (++tries > 5) throw error;
       await new Promise(resolve => setTimeout(resolve, 500 * tries));
       offset = Number((await fetch(at, { method: 'HEAD', signal })).headers.get('Upload-Offset') ?? offset);
     }
     moved(offset);
   }
+  moved(offset, say('importing', { name: file.name }));
   for (;;) {
-    const state = await (await fetch(at, { signal })).json();
-    if (state.state !== 'receiving' && state.state !== 'received') return state;
+    const answer = await fetch(at, { signal });
+    if (!answer.ok) throw await told(answer);
+    const state = await answer.json();
+    if (state.state !== 'receiving' && state.state !== 'received') {
+      setPlace(file, null);
+      return state;
+    }
     await new Promise(resolve => setTimeout(resolve, 300));
   }
 }
 
+// Who and what a study is: its UID says nothing to anybody.
+async function nameOf(study) {
+  const query = `StudyInstanceUID=${study}&includefield=StudyDescription&includefield=PatientName`;
+  const answer = await ask(`${body.dicomWeb}/studies?${query}`, { headers: { Accept: 'application/dicom+json' } });
+  const [found] = await answer.json();
+  const name = found?.['00100010']?.Value?.[0]?.Alphabetic?.replace(/\^+$/, '').replace('^', ', ').replaceAll('^', ' ');
+  return [name, found?.['00081030']?.Value?.[0]].filter(Boolean).join(' · ');
+}
+
+let running = 0;
+addEventListener('beforeunload', event => {
+  if (running) event.preventDefault();
+});
+
 async function upload(files) {
   const { transfer } = await import('./actions.js');
+  broken?.gone();
+  broken = null;
+  const known = begin(files);
   const stopped = new AbortController();
   const total = files.reduce((sum, file) => sum + file.size, 0);
-  const shown = transfer(`${texts.uploading} (${files.length})`, () => stopped.abort());
+  const shown = transfer(say('uploading', { count: files.length }), () => stopped.abort());
   const studies = new Map();
   let done = 0;
   let taken = 0;
   let refused = 0;
-  const step = moved => shown.step(Math.min(total, done + moved), total, `${Math.round((100 * Math.min(total, done + moved)) / (total || 1))} %`);
+  let skipped = 0;
+  running += 1;
+  const step = (moved, text) => {
+    const now = Math.min(total, done + moved);
+    shown.step(now, total, text ?? `${Math.round((100 * now) / (total || 1))} %`);
+  };
   const refuse = (name, reason) => {
     refused += 1;
     if (refused <= 5) shown.list.append(element('li', { class: 'bad' }, `${name}: ${reason}`));
   };
   const count = uid => {
-    const line = studies.get(uid) ?? { count: 0, at: shown.list.appendChild(element('li')) };
+    const line = studies.get(uid) ?? { count: 0, name: `…${uid.slice(-16)}`, at: shown.list.appendChild(element('li')) };
+    const write = () => { line.at.textContent = `${line.name}: ${say('images', { count: line.count })}`; };
     line.count += 1;
-    line.at.textContent = `…${uid.slice(-16)}: ${line.count} ${texts.images}`;
-    studies.set(uid, line);
     taken += 1;
+    write();
+    if (!studies.has(uid)) {
+      studies.set(uid, line);
+      nameOf(uid).then(name => { if (name) { line.name = name; write(); } }).catch(() => {});
+    }
   };
   const flush = async group => {
     if (!group.length) return;
     try {
-      const told = await sendGroup(group, step, stopped.signal);
-      for (const each of told['00081199']?.Value ?? []) {
+      const answer = await sendGroup(group, step, stopped.signal);
+      for (const each of answer['00081199']?.Value ?? []) {
         const address = each['00081190']?.Value?.[0] ?? '';
         count(/\/studies\/([0-9.]+)/.exec(address)?.[1] ?? '?');
       }
-      for (const each of told['00081198']?.Value ?? []) {
+      for (const each of answer['00081198']?.Value ?? []) {
         refuse(each['00081155']?.Value?.[0] ?? '', `${texts.refused} (${(each['00081197']?.Value?.[0] ?? 0).toString(16)})`);
       }
+      known.add(group);
     } catch (error) {
       if (error.name === 'AbortError') throw error;
       refuse(group[0].name, error.message);
@@ -120,11 +173,21 @@ async function upload(files) {
     done += group.reduce((sum, file) => sum + file.size, 0);
     step(0);
   };
+  const summary = () => [
+    say('images', { count: taken }),
+    skipped ? say('skippedCount', { count: skipped }) : '',
+    refused ? say('refusedCount', { count: refused }) : '',
+  ].filter(Boolean).join(', ');
   try {
     let group = [];
     let bytes = 0;
     for (const file of files) {
       stopped.signal.throwIfAborted();
+      if (known.has(file)) {
+        skipped += 1;
+        done += file.size;
+        continue;
+      }
       if (file.size <= GROUP_BYTES && (await isDicom(file))) {
         group.push(file);
         bytes += file.size;
@@ -138,6 +201,7 @@ async function upload(files) {
       try {
         const state = await sendPieces(file, step, stopped.signal);
         taken += state.taken + state.known;
+        known.add([file]);
         if (state.refused || state.stopped || !(state.taken + state.known)) {
           refuse(file.name, state.reasons[0]?.reason ?? state.stopped ?? texts.refused);
         }
@@ -149,11 +213,33 @@ async function upload(files) {
       step(0);
     }
     await flush(group);
-    shown.end(texts.uploaded, `${taken} ${texts.images}${refused ? `, ${refused} ${texts.refused}` : ''}`);
+    shown.end(texts.uploaded, summary());
+    if (refused) known.keep();
+    else forget();
   } catch (error) {
-    shown.end(texts.canceled, `${taken} ${texts.images}`);
+    shown.end(texts.canceled, summary());
+    forget();
     if (!stopped.signal.aborted) failed(error);
+  } finally {
+    running -= 1;
   }
+}
+
+// After a reload: what was broken off is said, and goes on when the files are chosen again.
+let broken = null;
+async function offerToGoOn() {
+  const old = batch();
+  if (old === null) return;
+  const { transfer } = await import('./actions.js');
+  if (running) return;
+  broken = transfer(say('brokenFiles', { done: old.done.length, count: old.count }), null);
+  broken.end(say('brokenFiles', { done: old.done.length, count: old.count }), '');
+  broken.list.append(element('li', {}, texts.goon));
+  broken.offer(texts.choose, () => document.getElementById('files').click());
+  broken.offer(texts.forget, () => {
+    forget();
+    broken.gone();
+  });
 }
 
 export function offerUploads() {
@@ -162,6 +248,7 @@ export function offerUploads() {
     if (field.files.length) upload([...field.files]);
     field.value = '';
   });
+  offerToGoOn();
   const veil = document.getElementById('drop');
   const carries = event => event.dataTransfer?.types.includes('Files');
   let depth = 0;

@@ -1,0 +1,34 @@
+"""The rooms: what stands in the left rail, in this order. `docs/explanation/pages.md` says how to add one.
+
+A room has an address, an icon (lines of an SVG of 20 x 20), a text `room.NAME` in the catalogues and a letter: `g` and
+the letter go there from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vesalius.web.context import WebContext
+
+
+def _always(_ctx: WebContext) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """An entry of the rail."""
+
+    name: str
+    path: str
+    letter: str
+    icon: str  # `d` of a path
+    shown: Callable[[WebContext], bool] = _always
+
+
+ROOMS: tuple[Room, ...] = (
+    Room("studies", "/", "l", "M4 3.5h12a1.5 1.5 0 0 1 1.5 1.5v10a1.5 1.5 0 0 1-1.5 1.5H4A1.5 1.5 0 0 1 2.5 15V5"
+                              "A1.5 1.5 0 0 1 4 3.5zM2.5 8h15M7.5 8v8.5"),
+    Room("system", "/system", "s", "M2.5 11h3l2-6 4 11 2.5-7 1 2h2.5"),
+)  # fmt: skip
