@@ -67,7 +67,7 @@ class Grid:
     @property
     def inverse(self) -> Floats:
         """The affine from LPS mm to index (i, j, k)."""
-        return np.linalg.inv(self.affine)
+        return np.asarray(np.linalg.inv(self.affine), np.float64)
 
     @property
     def size(self) -> tuple[int, int, int]:
