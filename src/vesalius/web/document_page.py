@@ -21,6 +21,7 @@ from vesalius.web.document_words import (
     RELATIONSHIPS,
     coded,
     heading,
+    instant,
     kind_of,
     label,
     part_of,
@@ -30,6 +31,7 @@ from vesalius.web.document_words import (
 )
 
 LONGEST_SHAPE = 120  # characters of coordinates that stand open
+MANY_AWAY = 4  # instances that are not kept here; so many are folded away
 REFERENCES = frozenset({"IMAGE", "COMPOSITE", "WAVEFORM"})
 
 STYLE = """
@@ -50,11 +52,11 @@ h2{font-size:18px;margin:28px 0 8px;padding-bottom:4px;border-bottom:1px solid v
 h3,h4,h5,h6{font-size:15px;margin:18px 0 6px}
 .warning{background:var(--warned);color:var(--warn);border-left:4px solid var(--warn);padding:6px 12px;margin:0 0 8px;
 font-weight:600}
-.states{color:var(--soft);margin:10px 0 0;padding:0;list-style:none;font-size:13px}
-.study{font-size:14px}
+.states{color:var(--soft);margin:8px 0 0;font-size:13px}
+.study{font-size:14px}.study,.states{margin-bottom:12px}
 .item{margin:4px 0}.name{color:var(--soft)}.name::after{content:": "}
 .words{white-space:pre-wrap;overflow-wrap:anywhere}p.words{margin:4px 0 10px;max-width:75ch}
-.code,.rel{color:var(--soft);font-size:12px;overflow-wrap:anywhere}.rel{margin-right:6px}
+.code,.rel{color:var(--soft);font-size:12px;overflow-wrap:anywhere}.rel{font-style:italic}
 .below{margin:2px 0 6px;padding-left:18px;border-left:1px solid var(--line)}
 table{border-collapse:collapse;margin:8px 0 14px;width:100%}
 th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
@@ -106,7 +108,7 @@ def page(header: Header, document: Document, places: Places, version: str) -> by
         "</dl>",
     ]
     if head.states:
-        parts.append(f'<ul class="states">{"".join(f"<li>{escape(text)}</li>" for text in head.states)}</ul>')
+        parts.append(f'<p class="states">{escape(" · ".join(head.states))}</p>')
     writer = _Writer(places)
     parts += writer.below(document.root, 2)
     parts.append("<footer>")
@@ -134,7 +136,7 @@ class _Writer:
                 yield from self._table(found, level)
             elif kind == "strip":
                 yield from self._strip(found, level)
-            elif kind == "text" and not item.separate:
+            elif kind == "text" and len(found) > 1 and not item.separate:
                 yield from self._running(found, level)
             else:
                 for each in found:
@@ -151,11 +153,11 @@ class _Writer:
             return
         words = escape(value(item))
         if item.kind == "TEXT" and (len(words) > 60 or "\n" in words):
-            yield f'<div class="item" {place}>{relation}<span class="name">{escape(label(item))}</span> '
-            yield f'{_code(item.name)}<p class="words">{words}</p>'
+            yield f'<div class="item" {place}><span class="name">{escape(label(item))}</span> '
+            yield f'{_code(item.name)}{relation}<p class="words">{words}</p>'
         else:
-            yield f'<div class="item" {place}>{relation}<span class="name">{escape(label(item))}</span>'
-            yield f'<span class="words">{words}</span>{self._detail(item)} {_code(item.name)}'
+            yield f'<div class="item" {place}><span class="name">{escape(label(item))}</span>'
+            yield f'<span class="words">{words}</span>{self._detail(item)} {_code(item.name)}{relation}'
         if item.items:
             yield '<div class="below">'
             yield from self.below(item, level)
@@ -163,12 +165,9 @@ class _Writer:
         yield "</div>"
 
     def _running(self, items: list[Item], level: int) -> Iterator[str]:
-        """Items of a continuous section: one text, codes and all below it."""
-        yield (
-            '<p class="words">'
-            + " ".join(f'<span id="i{item.place}">{escape(value(item))}</span>' for item in items)
-            + "</p>"
-        )
+        """Texts of a continuous section: one text, and below it what qualifies its parts."""
+        texts = (f'<span id="i{item.place}">{escape(value(item))}</span> {_code(item.name)}' for item in items)
+        yield f'<p class="words">{" ".join(texts)}</p>'
         for item in items:
             if item.items:
                 yield f'<div class="below"><span class="name">{escape(label(item))}</span>'
@@ -192,17 +191,22 @@ class _Writer:
         if item.target:
             parts.append(f'<a href="#i{escape(item.target)}">item {escape(item.target)}</a>')
         if item.observed:
-            parts.append(f' <span class="code">observed {escape(item.observed)}</span>')
+            parts.append(f' <span class="code">observed {escape(instant(item.observed))}</span>')
         return "".join(parts)
 
     def _table(self, items: list[Item], level: int) -> Iterator[str]:
-        yield '<table><thead><tr><th>Measurement</th><th class="number">Value</th><th>Unit</th><th>Details</th></tr>'
-        yield "</thead><tbody>"
+        details = any(item.items or (item.qualifier is not None and item.texts) for item in items)
+        yield '<table><thead><tr><th>Measurement</th><th class="number">Value</th><th>Unit</th>'
+        yield ("<th>Details</th>" if details else "") + "</tr></thead><tbody>"
         for item in items:
             shown, more = unit(item.code)
-            yield f'<tr id="i{item.place}"><td>{_relation(item)}{escape(label(item))} {_code(item.name)}</td>'
+            yield f'<tr id="i{item.place}"><td>{escape(label(item))} {_code(item.name)}{_relation(item)}</td>'
             yield f'<td class="number">{escape(value(item))}</td><td>{escape(shown)}'
-            yield (f' <span class="code">{escape(more)}</span>' if more else "") + "</td><td>"
+            yield (f' <span class="code">{escape(more)}</span>' if more else "") + "</td>"
+            if not details:
+                yield "</tr>"
+                continue
+            yield "<td>"
             if item.qualifier is not None and item.texts:
                 yield f"{escape(item.qualifier.meaning)} {_code(item.qualifier)}"
             yield from self.below(item, level)
@@ -210,21 +214,37 @@ class _Writer:
         yield "</tbody></table>"
 
     def _strip(self, items: list[Item], level: int) -> Iterator[str]:
+        away = [item for item in items if self._is_away(item)]
+        if len(away) >= MANY_AWAY:
+            items = [item for item in items if not self._is_away(item)]
+            yield f'<details class="away"><summary>{len(away)} instances that are not kept here</summary><ul>'
+            for item in away:
+                name = f"{escape(label(item))} {_code(item.name)}: " if item.name is not None else ""
+                reference = item.reference
+                if reference is not None:
+                    yield f'<li id="i{item.place}">{name}{self.link(reference, kind_of(reference))}</li>'
+            yield "</ul></details>"
+        if not items:
+            return
         yield '<ul class="strip">'
         for item in items:
             reference = item.reference
-            yield f'<li id="i{item.place}">{_relation(item)}'
+            yield f'<li id="i{item.place}">'
             if reference is not None:
                 yield self._thumbnail(reference)
                 yield self.link(reference, kind_of(reference))
             if item.name is not None:
                 yield f"<div>{escape(label(item))} {_code(item.name)}</div>"
+            yield _relation(item)
             if item.items:
                 yield '<div class="below">'
                 yield from self.below(item, level)
                 yield "</div>"
             yield "</li>"
         yield "</ul>"
+
+    def _is_away(self, item: Item) -> bool:
+        return item.reference is not None and not item.items and self._places(item.reference.sop_instance) is None
 
     def _thumbnail(self, reference: Reference) -> str:
         place = self._places(reference.sop_instance)
@@ -261,12 +281,12 @@ def _block(item: Item) -> str:
         return "table"
     if item.kind in REFERENCES and item.reference is not None:
         return "strip"
-    return "text" if item.kind in ("TEXT", "CODE") and item.relationship == "CONTAINS" else "item"
+    return "text" if item.kind == "TEXT" and item.relationship == "CONTAINS" else "item"
 
 
 def _relation(item: Item) -> str:
     word = RELATIONSHIPS.get(item.relationship)
-    return f'<span class="rel">{word}</span>' if word else ""
+    return f' <span class="rel">{word}</span>' if word else ""
 
 
 def _code(code: Code | None) -> str:

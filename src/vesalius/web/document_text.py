@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from vesalius.model.content_tree import Document, Item
 from vesalius.model.elements import Header
 from vesalius.web.document_page import Places
-from vesalius.web.document_words import RELATIONSHIPS, coded, heading, kind_of, label, part_of, shape, unit, value
+from vesalius.web.document_words import (
+    RELATIONSHIPS,
+    coded,
+    heading,
+    instant,
+    kind_of,
+    label,
+    part_of,
+    shape,
+    unit,
+    value,
+)
 
 INDENT = "  "
 
@@ -66,5 +77,5 @@ def _value(item: Item, places: Places) -> str:
     if item.target:
         parts.append(f"item {item.target}")
     if item.observed:
-        parts.append(f"observed {item.observed}")
+        parts.append(f"observed {instant(item.observed)}")
     return " ".join(part for part in parts if part)
