@@ -114,6 +114,8 @@ class Segment:
         found = self.repetitions(field)
         if len(found) < repetition:
             return ""
+        if self.name == "MSH" and field <= 2:
+            return found[0] if component == subcomponent == 1 else ""
         return piece(found[repetition - 1], component, subcomponent, self.delimiters)
 
     def has(self, field: int) -> bool:
