@@ -1,4 +1,4 @@
-"""Install what Vesalius takes from npm into `web-assets/`: the viewer as this server serves it, htmx, and axe-core.
+"""Install what Vesalius takes from npm into `web-assets/`: the viewer as served here, htmx, and what the tests need.
 
 `@ohif/app` is a finished site that expects to live at `/`, with scripts in its page and text that is evaluated. This
 makes of it, by mechanical rewrites that are counted and fail when the package differs from what they were written for:
@@ -13,7 +13,7 @@ Left out are source maps, service worker, the ONNX runtime (70 MB, for models th
 
     python tools/viewer.py            install or update; says what is missing and gives 0 where npm or the registry is
     python tools/viewer.py --require  the same, but what is missing gives 1 (for images and wheels)
-    python tools/viewer.py --dev      with axe-core, for the tests
+    python tools/viewer.py --dev      with axe-core and dicomweb-client, for the tests
     python tools/viewer.py --modules node_modules   from what `npm ci` has already fetched
 """
 
@@ -55,6 +55,7 @@ COMPRESSIBLE = {".js", ".css", ".wasm", ".svg", ".txt"}
 LEFT_OUT = {"app-config.js", "sw.js", "init-service-worker.js", "google.js", "oidc-client.min.js", "es6-shim.min.js",
             "polyfill.min.js"}  # fmt: skip
 LEFT_OUT_FOLDERS = ("ort/", "customizations/", "assets/apple-touch-startup", "assets/android", "assets/firefox")
+DEV_FILES = ("axe-core/axe.min.js", "dicomweb-client/build/dicomweb-client.js")
 NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1",
        "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=1000", "--fetch-timeout=60000")  # fmt: skip
 
@@ -216,7 +217,8 @@ def install(target: Path, *, dev: bool, modules: Path | None = None) -> str:
             shutil.copy(modules / "htmx.org" / name, made / "htmx")
         if dev:
             (made / "dev").mkdir()
-            shutil.copy(modules / "axe-core" / "axe.min.js", made / "dev")
+            for name in DEV_FILES:
+                shutil.copy(modules / name, made / "dev")
         for part in ("viewer", "htmx", "dev"):
             shutil.rmtree(target / part, ignore_errors=True)
             if (made / part).is_dir():

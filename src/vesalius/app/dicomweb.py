@@ -14,6 +14,7 @@ from vesalius.model.dicom_json_entries import BULK_BYTES, BULK_NUMBERS, BULK_TEX
 from vesalius.standard.dictionary import describe
 from vesalius.web.errors import STATUS_OF
 from vesalius.web.qido import MOST_COUNTED
+from vesalius.web.qido_headers import MOST_READ
 from vesalius.web.qido_parameters import CONDITIONAL, INSTANCE_RESPONSE, SERIES_RESPONSE, STUDY_RESPONSE
 from vesalius.web.transactions import SEARCH_PARAMETERS, TRANSACTIONS, Parameter, Transaction
 
@@ -83,8 +84,11 @@ def _search() -> Iterator[str]:
         "case and accents, ranges and sequences are those of the "
         "[conformance statement](conformance.md#53-query-and-retrieve), and the keys are the same. An attribute is "
         "named by its keyword, its tag (`00100020`) or a path through sequences (`00400275.00400009`). Values of UIDs "
-        "are parted by commas or backslashes. A name that is no attribute is 400; an attribute that is not indexed, "
-        "private ones among them, is ignored, and a `Warning: 299` says so. A value that cannot be read is 400, where "
+        "are parted by commas or backslashes. A name that is no attribute is 400. An attribute that is not indexed, "
+        "private ones among them, is read from the headers where instances are searched for (at most "
+        f"{MOST_READ:,} for one question, else 413; a private block is found by its creator where the question names "
+        "it: `00090010=ACME&00091001=x`); at other levels it is ignored, and a `Warning: 299` says so. A value that "
+        "cannot be read is 400, where "
         "C-FIND says C000. A parameter stands once, but for `includefield` and UIDs."
     )
     web = WebSettings()
@@ -126,8 +130,27 @@ def page() -> str:
         response_attributes(),
         "## Metadata (WADO-RS)",
         *_metadata(),
+        "## All bulk data at once",
+        "`/bulkdata` of a study, a series or an instance gives every value that its metadata name by a URI, each as a "
+        "part with that URI as its Content-Location; encapsulated pixels are a part for each frame, decoded unless a "
+        "compressed form is accepted. A document keeps its own media type where octets are not accepted. What no "
+        "accepted type can carry is counted in a `Warning: 299` (206). `/pixeldata` gives the frames alone.",
+        "## WADO-URI",
+        "Every parameter of PS3.18 9 but two: `anonymize` is refused (400), since an answer that is not anonymized "
+        "would pass for one that is; `charset` is ignored, text is UTF-8. `transferSyntax=*`, which clients of "
+        "WADO-RS send, means as stored. Parameters of pictures (`rows`, `columns`, `region`, `windowCenter`, "
+        "`windowWidth`, `imageQuality`, `annotation`, `presentationUID`, `frameNumber`) do not go together with "
+        "`application/dicom`, nor `transferSyntax` with a picture: 400.",
         "## Statuses",
         statuses_table(),
+        "## The HTTP below",
+        "HTTP/1.1 and HTTP/2. A head of more than 400 KB or 100 fields is 431, an address of more than 64 KB 414; a head "
+        "that is not whole after 30 seconds ends the connection. Two lengths, a folded line, a NUL or a broken field "
+        "are 400 and end it, too. After a body in chunks the connection is closed: a Content-Length beside "
+        "Transfer-Encoding then cannot make a proxy and this service disagree where the next request begins "
+        "(RFC 9112 6.1). A line feed alone ends a line as CRLF does (RFC 9112 2.2 permits it); a length behind it is a "
+        "length, and a second one is 400. So a proxy in front must not pass on a line feed inside a field, which "
+        "nginx, HAProxy, Envoy, Apache and Caddy do not.",
         "## Beside DICOMweb",
         "`/api/openapi.json` describes what is not of the standard. `/api/changes?since=<id>` tells what became of "
         "the archive after an event, `/api/events` the same as it happens (server-sent events). Who remembers the "

@@ -1,4 +1,4 @@
-"""WADO-RS of bulk data and pixel data (PS3.18 10.4.1.1.4, 10.4.1.1.5): single values, as long as they are.
+"""WADO-RS of bulk data (PS3.18 10.4.1.1.5): single values, as long as they are. All at once: `bulkdata_all.py`.
 
 A value is found by its place (`model/bulk_paths`), which our metadata name, and read in pieces straight from the pack;
 ranges are positioned reads. Numbers are little endian, as Explicit VR Little Endian has them. Pixel Data that is
@@ -21,17 +21,17 @@ from vesalius.model.bulk_paths import parse_bulk_path
 from vesalius.model.element_places import Place, Read, find_value
 from vesalius.model.encodings import mode_of
 from vesalius.model.entities import StoredInstance
-from vesalius.model.errors import CannotTranscode, CannotUnderstand, NoSuchInstance, VesaliusError
+from vesalius.model.errors import CannotUnderstand, NoSuchInstance, VesaliusError
 from vesalius.model.native_frames import cells_are_big_endian, little_endian
 from vesalius.standard.transfer_syntaxes import lookup
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.frame_types import frame_form
-from vesalius.web.frames import answer, instance_url, parts
+from vesalius.web.frames import answer, instance_url
 from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import OCTETS, MediaType, accepted, choose
 from vesalius.web.ranges import Span, span_of
-from vesalius.web.resources import INSTANCE, LEVELS, Target, one, select, target_of
+from vesalius.web.resources import INSTANCE, Target, one, target_of
 from vesalius.web.streaming import Streamed
 
 PIECE = 1 << 20  # bytes that are read at once
@@ -165,52 +165,9 @@ class Bulk:
         first = await self.ctx.heavy(next, chunks)
         return Streamed(self.ctx, chain((first,), chunks), form.content_type, heavy=True)
 
-    async def pixel_data(self, request: Request, target: Target) -> Response:
-        """Answer a request for every frame of what an address names. Raises `Problem` (404, 406)."""
-        ranges = accepted(request)
-        root = f"{self.ctx.dicom_web_url(request)}/studies"
-        return await self.ctx.heavy(self._all_frames, target, ranges, root)
-
-    def _all_frames(self, target: Target, ranges: Sequence[MediaType], root: str) -> Response:
-        instances = [each for each in select(self.ctx, target) if each.pixels is not None]
-        if not instances:
-            raise NoSuchInstance("nothing under this address has pixel data")
-        opened = []
-        error: VesaliusError | Problem | None = None
-        for instance in instances:
-            try:
-                frames = self.frames.open(instance)
-                form = frame_form(ranges, frames.form, self.ctx.transcoder.can, single=False)
-                opened.append((frames, form, self._base(instance, root)))
-            except (VesaliusError, Problem) as found:
-                error = found
-        if not opened:
-            raise error or CannotTranscode("no frame can be given")
-        headers = {}
-        if error is not None:
-            missing = len(instances) - len(opened)
-            headers["Warning"] = f'299 {self.ctx.view.service}: "{missing} instances could not be delivered"'
-        frame = Multipart(opened[0][1].media_type)
-
-        every = chain.from_iterable(parts(frames, range(frames.count), form, base) for frames, form, base in opened)
-        first = next(every)  # what is wrong with it can still be said
-        stored = all(form.transfer_syntax == frames.form for frames, form, _ in opened)
-        return Streamed(
-            self.ctx,
-            frame.pieces(chain((first,), every)),
-            frame.content_type,
-            status=200 if error is None else 206,
-            headers=headers,
-            heavy=not stored,
-        )
-
-    @staticmethod
-    def _base(instance: StoredInstance, root: str) -> str:
-        return f"{root}/{instance.study}/series/{instance.series}/instances/{instance.sop_instance}"
-
 
 def routes(ctx: WebContext) -> list[Route]:
-    """Values by their place, and pixel data at every level."""
+    """Values by their place."""
     bulk = Bulk(ctx, ctx.frames)
 
     async def value(request: Request) -> Response:
@@ -221,10 +178,4 @@ def routes(ctx: WebContext) -> list[Route]:
             raise Problem(400, error.message) from error
         return await bulk.respond(request, target, steps)
 
-    async def pixels(request: Request) -> Response:
-        return await bulk.pixel_data(request, target_of(request))
-
-    return [
-        Route(INSTANCE + "/bulkdata/{path:path}", value, methods=["GET"]),
-        *(Route(path + "/pixeldata", pixels, methods=["GET"]) for path, _ in LEVELS),
-    ]
+    return [Route(INSTANCE + "/bulkdata/{path:path}", value, methods=["GET"])]

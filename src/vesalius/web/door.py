@@ -1,7 +1,9 @@
 """What is true of every request and every answer, whatever its address.
 
-Requests. Two ways to say how long a body is make two servers disagree where it ends (H7): 400. A Host that is no host
-name is 400. Where the port listens on loopback alone, a Host that is not this machine is 421: a page of
+Requests. Two ways to say how long a body is make two servers disagree where it ends (H7): 400. The HTTP server below
+hides one of them, a Content-Length beside Transfer-Encoding, from us; so after any body in chunks the connection is
+closed, as RFC 9112 6.1 demands for these, and nothing that follows is taken for a request. A Host that is no host name
+is 400. Where the port listens on loopback alone, a Host that is not this machine is 421: a page of
 a stranger whose name suddenly means 127.0.0.1 (DNS rebinding) would read patients through the browser of the one
 who sits here. What changes something is not taken from a page of another origin: 403.
 
@@ -54,6 +56,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         asked = dict(scope)
+        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -63,6 +66,8 @@ class Door:
                     headers = [pair for pair in headers if pair[0].lower() != b"allow"]
                     headers.append((b"allow", allowed.encode()))
                 there = {name.lower() for name, _ in headers}
+                if chunked and b"connection" not in there:
+                    headers.append((b"connection", b"close"))
                 message["headers"] = [*headers, *(pair for pair in HEADERS if pair[0] not in there)]
             await send(message)
 

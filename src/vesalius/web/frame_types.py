@@ -34,6 +34,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 ALIASES: dict[str, str] = {
     "image/x-dicom-rle": "image/dicom-rle",
     "image/x-jls": "image/jls",
+    "image/jhc": "image/jphc",
     "image/jll": "image/jpeg",
     "image/dicom+jpeg": "image/jpeg",
     "image/dicom+jls": "image/jls",

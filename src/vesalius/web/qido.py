@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from vesalius.model.dicom_json import from_values
 from vesalius.model.entities import Level, Values
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.query import Query
+from vesalius.web import qido_headers
 from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
@@ -59,6 +61,7 @@ class Found:
     """The answers of a search."""
 
     answers: list[Values]
+    more: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # of each, from its header, where asked for
     remaining: int = 0
     at_least: bool = False  # `remaining` was not counted to its end
 
@@ -71,19 +74,45 @@ def uid_of(request: Request, name: str) -> str | None:
     return uid
 
 
-def run(ctx: WebContext, search: Search) -> Found:
-    """Answer a search. Blocks. Raises `IndexUnavailable`."""
+def run(ctx: WebContext, search: Search, root: str) -> Found:
+    """Answer a search; `root` is the address of the service. Blocks. Raises `IndexUnavailable`, `Problem` (413)."""
     query = search.query
     if search.nothing or query.limit == 0:
         return Found([])
+    if search.beyond.matches:
+        return _narrowed(ctx, search, root)
     limit = query.limit or 0
-    answers: list[Values] = []
-    for page in ctx.search.find(dataclasses.replace(query, limit=limit + 1)):
-        answers += page
-    if len(answers) <= limit:
-        return Found(answers)
-    remaining, at_least = _count_rest(ctx, query)
-    return Found(answers[:limit], remaining, at_least)
+    answers = _all(ctx, dataclasses.replace(query, limit=limit + 1))
+    remaining, at_least = _count_rest(ctx, query) if len(answers) > limit else (0, False)
+    answers = answers[:limit]
+    more = []
+    if search.beyond:
+        more = [qido_headers.shown(search.beyond, header) for header in qido_headers.read(ctx, root, answers)]
+    return Found(answers, more, remaining, at_least)
+
+
+def _narrowed(ctx: WebContext, search: Search, root: str) -> Found:
+    """The answers of the index whose headers have the other values, too."""
+    query, most = search.query, qido_headers.MOST_READ
+    answers = _all(ctx, dataclasses.replace(query, limit=most + 1, offset=0))
+    if len(answers) > most:
+        raise Problem(
+            413,
+            f"more than {most} instances would have to be read for attributes that are not indexed",
+            "Name the study or the series, too.",
+        )
+    found = [
+        (values, qido_headers.shown(search.beyond, header))
+        for values, header in zip(answers, qido_headers.read(ctx, root, answers), strict=True)
+        if qido_headers.holds(search.beyond, header)
+    ]
+    page = found[query.offset : query.offset + (query.limit or 0)]
+    left = max(0, len(found) - query.offset - len(page))
+    return Found([values for values, _ in page], [more for _, more in page], left if page else 0)
+
+
+def _all(ctx: WebContext, query: Query) -> list[Values]:
+    return [values for page in ctx.search.find(query) for values in page]
 
 
 def _count_rest(ctx: WebContext, query: Query) -> tuple[int, bool]:
@@ -147,17 +176,19 @@ def _handler(ctx: WebContext, level: Level) -> Callable[[Request], Awaitable[Res
 
 
 def _answer(ctx: WebContext, request: Request, search: Search, form: str, root: str) -> Response:
-    found = run(ctx, search)
+    found = run(ctx, search, root)
     said = list(warnings(found, search, root))
     if not found.answers and ctx.view.no_match_status == 204:
         response = Response(None, 204)
     else:
         shown = [present(values, search, root) for values in found.answers]
+        objects = [from_values(values) for values in shown]
+        if found.more:
+            objects = [qido_headers.merged(*pair) for pair in zip(objects, found.more, strict=True)]
         if form == MULTIPART_XML:
-            documents = (dicom_xml.from_json(from_values(values)) for values in shown)
-            body, media_type = multipart(documents, "application/dicom+xml")
+            body, media_type = multipart(map(dicom_xml.from_json, objects), "application/dicom+xml")
         else:
-            body, media_type = b"[" + b",".join([from_values(values) for values in shown]) + b"]", form
+            body, media_type = b"[" + b",".join(objects) + b"]", form
         response = answer(request, body, media_type)
     for text in said:
         response.headers.append("Warning", text)

@@ -2,9 +2,10 @@
 
 Matching is by attribute: a keyword, a tag of eight hexadecimal digits, or a path of them through sequences
 (`00400275.00400009`). The identifier goes through `model/query_parser`, the very same as that of C-FIND, so both
-mean the same by the same key. What is not the name of an attribute is 400; an attribute that the index does not keep is
-neither matched nor answered, and a warning says so. A parameter stands once, but for `includefield` and lists of
-UIDs, which add up (bad-input H18, H20).
+mean the same by the same key. What is not the name of an attribute is 400. An attribute that the index does not keep is
+left to the headers of the instances (`qido_headers`) where instances are searched for; else it is neither matched nor
+answered, and a warning says so. A parameter stands once, but for `includefield` and lists of UIDs, which add up
+(bad-input H18, H20).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vesalius.model.query_parser import LIMITS, parse
 from vesalius.standard.dictionary import describe, tag_of
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import flag, number
+from vesalius.web.qido_headers import MOST_READ, NOTHING_BEYOND, Beyond
 
 MOST_PARAMETERS = 500  # in one query string, included fields counted
 DEPTH = 8  # sequences in one path; a longer one is 400
@@ -89,6 +91,7 @@ class Search:
     optional: frozenset[int]  # answered only where there is a value
     warnings: tuple[str, ...] = ()
     nothing: bool = False  # the path and a parameter name different studies or series
+    beyond: Beyond = NOTHING_BEYOND  # what the index does not keep
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class _Keys:
     values: Values = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)  # tags named by the request
     ignored: list[int] = field(default_factory=list)
+    beyond: dict[tuple[int, ...], str] = field(default_factory=dict)  # values of what the index does not keep
+    fields: list[tuple[int, ...]] = field(default_factory=list)  # the same, to be answered alone
 
     def match(self, path: Sequence[int], text: str) -> None:
         """A matching key; an empty text is universal matching (the attribute is answered)."""
@@ -149,6 +154,10 @@ def understand(
         path = _path(name)
         if path[0] not in _ANSWERED and _is_kept(path, target.level):
             keys.match(path, text)
+        elif target.level is Level.IMAGE and _is_in_headers(path):
+            if path in keys.beyond:
+                raise Problem(400, f"{describe(path[-1])} is given more than once")
+            keys.beyond[path] = text
         else:
             keys.ignored.append(path[0])
     named_above = _name_path(keys, target)
@@ -162,6 +171,12 @@ def understand(
             path = _path(name.strip())
             if path[0] not in _ANSWERED and _is_kept(path, target.level):
                 keys.include(path)
+            elif target.level is Level.IMAGE and _is_in_headers(path):
+                keys.fields.append(path)
+    beyond = Beyond(tuple(keys.beyond.items()), tuple(keys.fields))
+    beyond.check()
+    if beyond:
+        most = min(most, MOST_READ)
     asked = frozenset(keys.asked)
     for tag in target.defaults:
         if tag == REQUEST_ATTRIBUTES and tag not in asked:
@@ -188,7 +203,7 @@ def understand(
     if keys.ignored:
         names = ", ".join(describe(tag) for tag in dict.fromkeys(keys.ignored))
         warnings = (f"These attributes are not searched by and were ignored: {names}",)
-    return Search(query, CONDITIONAL - asked, warnings, nothing=not named_above)
+    return Search(query, CONDITIONAL - asked, warnings, nothing=not named_above, beyond=beyond)
 
 
 def _name_path(keys: _Keys, target: Target) -> bool:
@@ -243,6 +258,11 @@ def _is_kept(path: Sequence[int], level: Level) -> bool:
     if len(path) == 1:
         return True
     return row.kind is ColumnKind.SEQUENCE and path[1] in SEQUENCES[path[0]] and len(path) == 2
+
+
+def _is_in_headers(path: Sequence[int]) -> bool:
+    """Whether an attribute can be read from headers: not what is answered anyway, nor what only the index knows."""
+    return path[0] not in _ANSWERED and not (len(path) == 1 and path[0] in BY_TAG) and path[0] >> 16 > 0x0002
 
 
 def _split(tag: int, text: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from vesalius.model.errors import VesaliusError
 from vesalius.web import (
     bulkdata,
+    bulkdata_all,
     capabilities,
     changes,
     delete,
@@ -54,6 +55,7 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     frames,
     wado,
     bulkdata,
+    bulkdata_all,
     rendered,
     thumbnail,
     wado_uri,

@@ -18,6 +18,7 @@ MULTIPART_IMAGES = tuple(f'multipart/related; type="{media}"' for media in FAMIL
 ZIP = "application/zip"
 RENDERED = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/jp2")
 VIDEO = ("video/mp4",)
+DOCUMENTS = ("text/html", "text/plain", "application/pdf", "text/xml")
 
 _STUDY = "/studies/{study}"
 _SERIES = "/studies/{study}/series/{series}"
@@ -63,7 +64,8 @@ RENDERED_PARAMETERS = (
     Parameter("window", "center,width,function"),
     Parameter("viewport", "width,height, or with the part of the image to show"),
     Parameter("quality", "1 to 100, of lossy images"),
-    Parameter("annotation", "patient, technique: burn in who and how"),
+    Parameter("annotation", "patient, technique: burn in who and how, and what was lost"),
+    Parameter("iccprofile", "no, yes, srgb, adobergb or rommrgb: colours and profile of the picture"),
     Parameter("presentationUID", "presentation state of the same study, to be applied"),
     ACCEPT,
 )
@@ -78,7 +80,9 @@ URI_PARAMETERS = (
 _FOUND = (DICOM_JSON, JSON, MULTIPART_XML)
 _BULK = (MULTIPART_OCTETS, OCTETS)
 _FRAMES = (MULTIPART_OCTETS, OCTETS, *MULTIPART_IMAGES)
+_ALL_BULK = (MULTIPART_OCTETS, *MULTIPART_IMAGES)
 _SEARCHED = (200, 400, 406, 413)
+_PARTIAL = (200, 206, 400, 404, 406, 410)
 _STORED = (200, 202, 400, 409, 413, 415, 503)
 
 
@@ -114,13 +118,21 @@ TRANSACTIONS: tuple[Transaction, ...] = (
         (200, 206, 400, 404, 406, 416),
     ),
     *(
-        Transaction("GET", f"{path}/pixeldata", f"Retrieve {what} Pixel Data", "10.4.1.1.7", _FRAMES, (), (ACCEPT,))
+        Transaction(
+            "GET", f"{path}/bulkdata", f"Retrieve {what} Bulkdata", "10.4.1.1.5", _ALL_BULK, (), (ACCEPT,), _PARTIAL,
+        )
         for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
     ),
     *(
         Transaction(
-            "GET", f"{path}/rendered", f"Retrieve Rendered {what}", "10.4.1.1.3", (*RENDERED, *VIDEO), (),
-            RENDERED_PARAMETERS,
+            "GET", f"{path}/pixeldata", f"Retrieve {what} Pixel Data", "10.4.1.1.6", _ALL_BULK, (), (ACCEPT,), _PARTIAL,
+        )
+        for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
+    ),
+    *(
+        Transaction(
+            "GET", f"{path}/rendered", f"Retrieve Rendered {what}", "10.4.1.1.3",
+            (*RENDERED, *VIDEO, *(DOCUMENTS if path == _INSTANCE else ())), (), RENDERED_PARAMETERS,
         )
         for path, what in (
             (_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"),
@@ -152,7 +164,7 @@ TRANSACTIONS: tuple[Transaction, ...] = (
         for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
     ),
     Transaction(
-        "GET", "/wado", "Retrieve by WADO-URI", "9", (*RENDERED, DICOM, *VIDEO), (), URI_PARAMETERS,
+        "GET", "/wado", "Retrieve by WADO-URI", "9", (*RENDERED, DICOM, *VIDEO, *DOCUMENTS), (), URI_PARAMETERS,
         (200, 304, 400, 404, 406),
     ),
 )  # fmt: skip

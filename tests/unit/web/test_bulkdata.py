@@ -180,6 +180,95 @@ def test_pixel_data_of_every_level(site: Web, levels: int) -> None:
     assert site.dicom_web(path + "/pixeldata", headers={"accept": "text/html"}).status == 406
 
 
+def located(answer: Answer) -> dict[str, Any]:
+    """Parts by the last part of their address."""
+    return {part.fields["content-location"].rpartition("/instances/")[2]: part for part in parts(answer)}
+
+
+def test_all_bulk_data_of_an_instance_are_what_its_metadata_name(site: Web) -> None:
+    ds = with_bulk(1)
+    named = sorted(set(addresses(site.dicom_web(path_of(ds) + "/metadata").json())))
+    answer = site.dicom_web(path_of(ds) + "/bulkdata", headers=MULTIPART)
+    assert answer.headers["content-type"].startswith('multipart/related; type="application/octet-stream"')
+    found = {part.fields["content-location"]: part.content for part in parts(answer)}
+    assert sorted(found) == named
+    for address, content in found.items():
+        assert site.ask(address.removeprefix("http://archive.test")).body == content
+    assert sorted(map(len, found.values())) == sorted([5000, len(WORDS), len(ICON), len(ICON), len(ds.PixelData)])
+
+
+@pytest.mark.parametrize("levels", [3, 2, 1])
+def test_all_bulk_data_of_every_level(site: Web, levels: int) -> None:
+    path = "/".join(path_of(ct(3, 1, 1)).split("/")[: 1 + 2 * levels])
+    found = located(site.dicom_web(path + "/bulkdata", headers=MULTIPART))
+    first, second = ct(3, 1, 1), ct(3, 1, 2)
+    # What is encapsulated comes frame by frame, the rest as the value that it is.
+    expected = {f"{first.SOPInstanceUID}/frames/1": first.PixelData}
+    if levels < 3:
+        expected[f"{second.SOPInstanceUID}/bulkdata/7FE00010"] = second.PixelData
+    assert {address: part.content for address, part in found.items()} == expected
+    as_stored = {"accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
+    found = located(site.dicom_web(path + "/bulkdata", headers=as_stored))
+    assert found[f"{first.SOPInstanceUID}/frames/1"].type == f"image/jls; transfer-syntax={LS}"
+
+
+def test_bulk_data_that_no_accepted_type_can_carry_are_counted(site: Web) -> None:
+    path = path_of(with_bulk(1)) + "/bulkdata"
+    answer = site.dicom_web(path, headers={"accept": 'multipart/related; type="image/jls"'})
+    assert answer.status == 206 and "4 values could not be delivered" in answer.headers["warning"]
+    (part,) = split(answer.headers["content-type"], answer.body)
+    assert part.type.startswith("image/jls")
+    for refused in ("application/dicom+json", "application/octet-stream"):
+        assert site.dicom_web(path, headers={"accept": refused}).status == 406
+    assert site.dicom_web("/studies/1.2.3/bulkdata").status == 404
+
+
+def test_a_document_is_given_as_what_it_is_where_octets_are_not_accepted(site: Web) -> None:
+    ds = document(7, "application/pdf")
+    site.archive.keep(ds)
+    found = located(site.dicom_web(path_of(ds) + "/bulkdata", headers=MULTIPART))
+    assert [(part.type, part.content) for part in found.values()] == [("application/octet-stream", PDF)]
+    pdf = {"accept": 'multipart/related; type="application/pdf"'}
+    (part,) = parts(site.dicom_web(path_of(ds) + "/bulkdata", headers=pdf))
+    assert (part.type, part.content) == ("application/pdf", PDF)
+    assert site.dicom_web(path_of(ds) + "/pixeldata", headers=MULTIPART).status == 404
+
+
+def test_what_a_data_set_says_of_its_document_never_becomes_a_header(site: Web) -> None:
+    ds = document(8, "text/html\r\nSet-Cookie: a=b")
+    site.archive.keep(ds)
+    answer = site.dicom_web(path_of(ds) + "/bulkdata", headers={"accept": "multipart/related"})
+    assert b"Set-Cookie" not in answer.body and parts(answer)[0].type == "application/octet-stream"
+
+
+def test_an_instance_without_bulk_data_is_404(site: Web) -> None:
+    ds = ct(9, 1, 1)
+    del ds.PixelData
+    site.archive.keep(ds)
+    answer = site.dicom_web(path_of(ds) + "/bulkdata")
+    assert answer.status == 404 and "bulk data" in answer.json()["detail"]
+
+
+def test_pixels_whose_description_makes_no_sense_are_still_octets(site: Web) -> None:
+    ds = ct(10, 1, 1)
+    ds.Rows = 60000
+    site.archive.keep(ds)
+    (part,) = parts(site.dicom_web(path_of(ds) + "/bulkdata", headers=MULTIPART))
+    assert part.content == ds.PixelData
+
+
+PDF = b"%PDF-1.4 " + bytes(2001)
+
+
+def document(study: int, media_type: str) -> Dataset:
+    ds = ct(study, 1, 1)
+    del ds.PixelData
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+    ds.add_new(0x00420012, "LO", media_type)
+    ds.EncapsulatedDocument = PDF
+    return ds
+
+
 # -- places ------------------------------------------------------------------------------------------
 
 STUDY, INNER, TEXT = 0x00081115, 0x00081199, 0x00081155

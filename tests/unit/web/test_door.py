@@ -63,6 +63,11 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_after_a_body_in_chunks_nothing_more_is_taken_from_the_connection(served: Web) -> None:
+    assert raw(served, ("host", "x"), ("transfer-encoding", "chunked")).headers["connection"] == "close"
+    assert "connection" not in raw(served, ("host", "x"), ("content-length", "0")).headers
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8042", "127.0.0.1:1", "[::1]:8042"])
 def test_a_service_of_this_machine_answers_under_its_names(at_home: Web, host: str) -> None:
     assert raw(at_home, ("host", host)).status == 200

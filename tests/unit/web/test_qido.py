@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from tests.support.generate import ct, uid
 from tests.support.web import Answer, Web, web
 
-from vesalius.web import qido
+from vesalius.web import qido, qido_headers
 
 STUDY = uid("study", 1)
 XML = 'multipart/related; type="application/dicom+xml"'
@@ -291,3 +291,91 @@ def test_what_is_left_is_counted_to_a_bound_and_no_further(filled: Web, monkeypa
     monkeypatch.setattr(qido, "MOST_COUNTED", 1000)
     answer = filled.dicom_web("/instances?PatientName=M*&limit=1")
     assert answer.headers["warning"].endswith(": There are 59 additional results that can be requested")
+
+
+# -- what the index does not keep ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Five instances: private attributes in another block each, beside a standard one that is not indexed."""
+    with web(tmp_path_factory.mktemp("private")) as made:
+        for number in range(5):
+            ds = ct(
+                "p", 1, number, GeneratorPower=str(100 + 10 * number), AcquisitionDeviceProcessingDescription="PROC"
+            )
+            block = ds.private_block(0x0009, "ACME", create=True) if number < 3 else None
+            if block is None:
+                ds.private_block(0x0009, "OTHER", create=True).add_new(1, "LO", f"V{number}")
+                block = ds.private_block(0x0009, "ACME", create=True)
+            block.add_new(1, "LO", f"V{number}")
+            block.add_new(2, "PN", "Müller^Jörg")
+            block.add_new(3, "DA", f"2024010{number + 1}")
+            item = Dataset()
+            item.CodeValue = f"C{number}"
+            ds.ViewCodeSequence = [item]
+            made.archive.keep(ds)
+        yield made
+
+
+PRIVATE = f"/studies/{uid('study', 'p')}/instances"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("00090010=ACME&00091001=V1", [1]), ("00090010=ACME&00091001=V4", [4]),
+        ("00090010=ACME&00091001=V*", [0, 1, 2, 3, 4]),
+        ("00090010=OTHER&00091001=V?", [3, 4]), ("00090010=NOBODY&00091001=V1", []), ("00091001=V1", [1]),
+        ("00091001=V4", [4]), ("00090010=ACME&00091001=x", []), ("00090010=OTHER", [3, 4]),
+        ("00090010=ACME&00091002=muller^jorg", [0, 1, 2, 3, 4]), ("00090010=ACME&00091003=20240102-20240103", [1, 2]),
+        ("00090010=ACME&00091003=-20240102", [0, 1]), ("00090010=ACME&00091003=20240105-", [4]),
+        ("GeneratorPower=120", [2]), ("GeneratorPower=120.0", [2]), ("GeneratorPower=120&00091001=V1", []),
+        ("GeneratorPower=120&InstanceNumber=2", [2]), ("GeneratorPower=120&InstanceNumber=3", []),
+        ("ViewCodeSequence.CodeValue=C3", [3]), ("00540220.00080100=C?", [0, 1, 2, 3, 4]),
+        ("GeneratorPower=", [0, 1, 2, 3, 4]),
+    ],
+)  # fmt: skip
+def test_instances_are_found_by_what_the_index_does_not_keep(private: Web, query: str, found: list[int]) -> None:
+    answer = private.dicom_web(f"{PRIVATE}?{query}&includefield=InstanceNumber")
+    assert answer.status == 200, answer.text
+    assert [one["00200013"]["Value"][0] for one in answer.json()] == found
+    assert "warning" not in answer.headers
+
+
+def test_what_was_asked_for_is_answered_from_the_header_with_its_creator(private: Web) -> None:
+    fields = "includefield=00091001,GeneratorPower&includefield=ViewCodeSequence.CodeValue"
+    for one in private.dicom_web(f"{PRIVATE}?{fields}").json():
+        number = one["00200013"]["Value"][0]
+        assert one["00181170"] == {"vr": "IS", "Value": [100 + 10 * number]}
+        assert one["00091001"]["Value"] == [f"V{number}"]
+        assert one["00090010"]["Value"] == ["ACME" if number < 3 else "OTHER"]
+        assert one["00540220"]["Value"][0]["00080100"]["Value"] == [f"C{number}"]
+        assert list(one) == sorted(one)
+    (one,) = private.dicom_web(f"{PRIVATE}?00090010=ACME&00091001=V4").json()
+    assert one["00091101"]["Value"] == ["V4"] and one["00090011"]["Value"] == ["ACME"] and "00091001" not in one
+    answer = private.dicom_web(f"{PRIVATE}?GeneratorPower=140&includefield=00091002", headers={"Accept": XML})
+    assert answer.body.count(b"<NativeDicomModel") == 1 and "<FamilyName>Müller</FamilyName>" not in answer.text
+    assert b'tag="00181170"' in answer.body
+
+
+def test_pages_of_what_was_found_in_headers_say_what_is_left(private: Web) -> None:
+    answer = private.dicom_web(f"{PRIVATE}?00090010=ACME&00091001=V*&limit=2&offset=1")
+    assert [one["00200013"]["Value"][0] for one in answer.json()] == [1, 2]
+    assert answer.headers["warning"].endswith(": There are 2 additional results that can be requested")
+    assert private.dicom_web(f"{PRIVATE}?GeneratorPower=*&offset=9").json() == []
+
+
+def test_more_headers_than_may_be_read_are_refused(private: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qido_headers, "MOST_READ", 4)
+    answer = private.dicom_web("/instances?GeneratorPower=120")
+    assert answer.status == 413 and "study" in answer.json()["hint"]
+    assert len(private.dicom_web("/instances?GeneratorPower=120&InstanceNumber=2").json()) == 1
+    assert private.dicom_web(f"/instances?GeneratorPower={'1*' * 101}").status == 413
+    assert private.dicom_web("/instances?GeneratorPower=120&GeneratorPower=130").status == 400
+
+
+def test_studies_and_series_have_no_header_to_look_into(private: Web) -> None:
+    for path in ("/studies", "/series"):
+        answer = private.dicom_web(f"{path}?GeneratorPower=1&00091001=x")
+        assert len(answer.json()) == 1 and "GeneratorPower" in answer.headers["warning"]
