@@ -82,12 +82,32 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
+PEERS = ("vesalius", "orthanc", "storescp", "dcmqrscp", "nginx")  # the columns; what else has samples is a variant
+
+
+def is_peer(name: str) -> bool:
+    """Whether a sample is of a server, not of a variant in a micro benchmark."""
+    return name.startswith(PEERS)
+
+
+def variants(samples: list[Sample]) -> str:
+    """What micro benchmarks measured: a line a workload, its variants in words."""
+    table = medians([sample for sample in samples if not is_peer(sample.peer)])
+    lines = []
+    for workload, row in table.items():
+        unit = next(iter(row.values()))[1]
+        said = "; ".join(f"{name} {figure(value)}" for name, (value, _) in row.items())
+        lines.append(f"- {workload}, {unit} (goal {goal(workload)}): {said}.")
+    return "\n".join(lines)
+
+
 def markdown(samples: list[Sample]) -> str:
     """The result table: one row a workload, one column a peer, and the ratio against Orthanc in the same run."""
-    table = medians(samples)
+    table = medians([sample for sample in samples if is_peer(sample.peer)])
     peers: list[str] = []
     for row in table.values():
         peers += [peer for peer in row if peer not in peers]
+    peers.sort(key=lambda peer: next(n for n, known in enumerate(PEERS) if peer.startswith(known)))
     higher = {sample.workload: sample.higher for sample in samples}
     orthanc = next((peer for peer in peers if peer.startswith("orthanc")), "")
     lines = [
@@ -127,7 +147,12 @@ def save(samples: list[Sample], *, page: bool = True) -> None:
     )
     if not page:
         return
-    block = f"Measured on {date.today().isoformat()}: {machine()}.\n\n{markdown(samples)}\n"
+    write_page(samples, f"Measured on {date.today().isoformat()}: {machine()}.")
+
+
+def write_page(samples: list[Sample], where: str) -> None:
+    """Put the table and the plot of samples into the performance page."""
+    block = f"{where}\n\n{markdown(samples)}\n\n{variants(samples)}\n"
     text = PAGE.read_text(encoding="utf-8")
     text = re.sub(r"(<!-- results -->\n).*?(<!-- /results -->)", lambda m: m[1] + block + m[2], text, flags=re.DOTALL)
     PAGE.write_text(text, encoding="utf-8")
@@ -142,10 +167,11 @@ def plot(samples: list[Sample]) -> None:
     import matplotlib.pyplot as plt
 
     higher = {sample.workload: sample.higher for sample in samples}
+    units = {sample.workload: sample.unit for sample in samples}
     rows = []
     for workload, row in medians(samples).items():
         orthanc = next((value for peer, (value, _) in row.items() if peer.startswith("orthanc")), None)
-        if orthanc is None:
+        if orthanc is None or units[workload] == "MB":  # a size is not a speed
             continue
         rows.append(
             (
@@ -161,15 +187,17 @@ def plot(samples: list[Sample]) -> None:
         return
     colours = {"vesalius": "#0b7285", "storescp": "#adb5bd", "dcmqrscp": "#ced4da"}
     peers = [peer for peer in colours if any(peer in found for _, found in rows)]
-    figure_, axes = plt.subplots(figsize=(9, 0.62 * len(rows) + 1.4))
+    figure_, axes = plt.subplots(figsize=(9, 0.5 * len(rows) + 1.4))
     height = 0.8 / len(peers)
-    for n, peer in enumerate(peers):
-        places = [i + (n - (len(peers) - 1) / 2) * height for i in range(len(rows))]
-        widths = [found.get(peer, 0) for _, found in rows]
+    present = [[peer for peer in peers if peer in found] for _, found in rows]
+    for peer in peers:
+        mine = [i for i, there in enumerate(present) if peer in there]
+        places = [i + (present[i].index(peer) - (len(present[i]) - 1) / 2) * height for i in mine]
+        widths = [rows[i][1][peer] for i in mine]
         bars = axes.barh(
             places, widths, height * 0.92, color=colours[peer], label=peer.capitalize() if peer == "vesalius" else peer
         )
-        axes.bar_label(bars, [f" {w:.1f} ×" if w else "" for w in widths], fontsize=8, color="#343a40")
+        axes.bar_label(bars, [f" {w:.1f} ×" for w in widths], fontsize=8, color="#343a40")
     axes.set_yticks(range(len(rows)), [workload for workload, _ in rows], fontsize=9)
     axes.invert_yaxis()
     axes.axvline(1, color="#343a40", linewidth=1)
@@ -178,7 +206,7 @@ def plot(samples: list[Sample]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="center right")
     figure_.tight_layout()
     figure_.savefig(PLOT, metadata={"Date": None})
     plt.close(figure_)
