@@ -45,7 +45,7 @@ def colour_map(name: str) -> Octets:
         raise NoVolume("there is no such colour map", hint=f"Colour maps: {', '.join(COLOUR_MAPS)}.")
     import pydicom
     from pydicom.data import get_palette_files
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     (path,) = get_palette_files(file)
     return np.asarray(apply_color_lut(np.arange(256, dtype=np.uint8), pydicom.dcmread(path)), np.uint8)

@@ -155,14 +155,13 @@ def reformat(
 
 def _joined(best: npt.NDArray[np.float64] | None, part: Volume, projection: Projection) -> npt.NDArray[np.float64]:
     values, here = part.values.astype(np.float64), part.finite
+    join: np.ufunc
     if projection is Projection.MEAN:
-        found = np.where(here, values, 0).sum(axis=0)
-        return found if best is None else best + found
-    if projection is Projection.MIP:
-        found = np.where(here, values, -np.inf).max(axis=0)
-        return found if best is None else np.maximum(best, found)
-    found = np.where(here, values, np.inf).min(axis=0)
-    return found if best is None else np.minimum(best, found)
+        join, neutral = np.add, 0.0
+    else:
+        join, neutral = (np.maximum, -np.inf) if projection is Projection.MIP else (np.minimum, np.inf)
+    found = np.asarray(join.reduce(np.where(here, values, neutral), axis=0), np.float64)
+    return found if best is None else np.asarray(join(best, found), np.float64)
 
 
 def _middle(of: Grid, axis: int) -> float:
