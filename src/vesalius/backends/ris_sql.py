@@ -206,9 +206,19 @@ class SqlWork(SqlView):
         """See `RisWork.remove`."""
         self._tx.run(f"DELETE FROM {KINDS[type(noun)].name} WHERE id = ?", (noun.ref,))  # noqa: S608
 
-    def announce(self, kind: str, by: By, *, patient: int = 0, order: int = 0, step: int = 0, **detail: str) -> None:
+    def announce(
+        self,
+        kind: str,
+        by: By,
+        *,
+        patient: int = 0,
+        order: int = 0,
+        step: int = 0,
+        detail: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> None:
         """See `RisWork.announce`."""
-        text = json.dumps(detail, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps({**(detail or {}), **more}, ensure_ascii=False, separators=(",", ":"))
         self._announced.append((kind, by.at, by.who, by.why, patient, order, step, text))
 
     def next_number(self, name: str) -> int:

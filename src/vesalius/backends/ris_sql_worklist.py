@@ -97,10 +97,11 @@ def _statement(wanted: WorklistWanted, after: tuple[str, int]) -> tuple[str, lis
         more("ris_step.number = ?", wanted.step)
         order = ["ris_step", "ris_procedure", "ris_order", "ris_patient"]
     if wanted.names:
-        more(f"({' OR '.join(['(ris_patient.name >= ? AND ris_patient.name < ?)'] * len(wanted.names))})")
-        params += [end for name in wanted.names for end in (name, name + "\U0010ffff")]
-        if order[0] == "ris_step" and not wanted.step:
-            order = ["ris_patient", "ris_step", "ris_procedure", "ris_order"]
+        # A name with further groups may match in one of those, where its beginning is none of the index.
+        begins = " OR ".join(["(name >= ? AND name < ?)"] * len(wanted.names))
+        found = f"SELECT id FROM ris_patient WHERE {begins} UNION SELECT id FROM ris_patient WHERE name LIKE '%=%'"  # noqa: S608
+        more(f"ris_patient.id IN ({found})", *(end for name in wanted.names for end in (name, name + "\U0010ffff")))
+        order = ["ris_patient", "ris_step", "ris_procedure", "ris_order"]
     start = "ris_step.start"
     if wanted.stations and order[0] == "ris_step" and not wanted.step:
         more(f"ris_step_station.station IN ({_marks(wanted.stations)})", *wanted.stations)

@@ -30,7 +30,7 @@ from vesalius.model.query import (
     Wildcard,
 )
 
-__all__ = ["deepest", "fold_name", "holds", "matches", "sounds", "wildcard_match"]
+__all__ = ["deepest", "fold_name", "holds", "matches", "sounds", "value_matches", "wildcard_match"]
 
 _TIMEZONE_OFFSET = 0x00080201
 _DATE_OF = {time: date for date, time in DATE_TIME_PAIRS.items()}
@@ -73,6 +73,19 @@ def holds(tag: int, condition: Condition, values: Values, timezone: str = "") ->
     elif not row.multi and texts:
         texts = ["\\".join(texts)]
     return any(_text_matches(text, condition) for text in texts)
+
+
+def value_matches(texts: Iterable[str], kind: ColumnKind, condition: Condition) -> bool:
+    """Whether the values of one attribute satisfy a condition, for what is not in the table of attributes."""
+    present = [text for text in texts if text]
+    if isinstance(condition, IsEmpty):
+        return not present
+    if kind is ColumnKind.NAME:
+        return any(_name_matches(name, condition) for name in present)
+    if isinstance(condition, Range):
+        norm = datetimes.normalize_date if kind is ColumnKind.DATE else datetimes.normalize_time
+        return any(_between(norm(text), condition) for text in present)
+    return any(_text_matches(text, condition) for text in present)
 
 
 def wildcard_match(pattern: str, text: str) -> bool:

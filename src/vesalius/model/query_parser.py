@@ -105,7 +105,7 @@ def parse(
                 inner_returns += _inner_keys(tag, value, unsupported)
             condition = _sequence_condition(tag, value, options, limits)
         else:
-            condition = _condition(tag, row.vr, row.kind, _texts(tag, value), options, timezone, limits)
+            condition = condition_of(tag, row.vr, row.kind, _texts(tag, value), options, timezone, limits)
         if condition is not None:
             conditions[tag] = condition
         elif below:
@@ -180,7 +180,7 @@ def _texts(tag: int, value: tuple[str, ...] | tuple[Values, ...]) -> tuple[str, 
     return tuple(texts)
 
 
-def _condition(
+def condition_of(
     tag: int,
     vr: str,
     kind: ColumnKind,
@@ -338,7 +338,7 @@ def _sequence_condition(
             if below is not None:
                 inside.append((key, below))
             continue
-        condition = _condition(key, vr, ColumnKind.TEXT, _texts(key, sent), options, "", limits)
+        condition = condition_of(key, vr, ColumnKind.TEXT, _texts(key, sent), options, "", limits)
         if condition is not None:
             inside.append((key, condition))
     return ItemMatches(tuple(inside)) if inside else None

@@ -171,7 +171,17 @@ class RisWork(RisView, Protocol):
         """Forget a noun."""
         ...
 
-    def announce(self, kind: str, by: By, *, patient: int = 0, order: int = 0, step: int = 0, **detail: str) -> None:
+    def announce(
+        self,
+        kind: str,
+        by: By,
+        *,
+        patient: int = 0,
+        order: int = 0,
+        step: int = 0,
+        detail: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> None:
         """Write an event, in the order of the feed."""
         ...
 
