@@ -156,6 +156,9 @@ def _jpeg(samples: np.ndarray[tuple[int, ...], np.dtype[np.generic]], layout: La
     bits = 8 if transfer_syntax == JPEG_BASELINE else 12
     if layout.signed or layout.stored > bits:
         raise CannotTranscode(f"this JPEG holds at most {bits} unsigned bits", offending=(BITS_STORED,))
+    if layout.photometric == "PALETTE COLOR":
+        # What is near an index is another colour altogether (PS3.5 8.2.1 allows it for lossless processes alone).
+        raise CannotTranscode("indices of a palette cannot be compressed with loss", offending=(PHOTOMETRIC,))
     if layout.samples == 1:
         if bits == 12:
             samples = samples.astype(np.uint16) & 0x0FFF

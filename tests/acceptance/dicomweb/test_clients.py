@@ -65,3 +65,26 @@ def test_it_reads_metadata_at_every_level(client: DICOMwebClient) -> None:
         ds = Dataset.from_json(one, bulk_data_uri_handler=lambda _uri: b"")
     assert ds.SOPInstanceUID == uid("instance", 2, 1, 2) and ds.Rows == 16
     assert [float(value) for value in ds.ImagePositionPatient] == [0, 0, 2]
+
+
+def test_it_reads_piece_by_piece(client: DICOMwebClient) -> None:
+    study, series, sop = uid("study", 4), uid("series", 4, 1), uid("instance", 4, 1, 1)
+    expected = ct(4, 1, 1).PixelData
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(list(client.iter_study(study))) == 3
+        assert {ds.SOPInstanceUID for ds in client.retrieve_series(study, series)} == {
+            uid("instance", 4, 1, number) for number in (1, 2)
+        }
+    assert list(client.iter_instance_frames(study, series, sop, [1])) == [expected]
+    one = client.retrieve_instance_metadata(study, series, sop)
+    assert list(client.iter_bulkdata(one["7FE00010"]["BulkDataURI"])) == [expected]
+    # The collection of an instance's values is the same transaction to the client.
+    address = f"{client.base_url}/studies/{study}/series/{series}/instances/{sop}/bulkdata"
+    assert client.retrieve_bulkdata(address) == [expected]
+
+
+def test_it_deletes_a_study(client: DICOMwebClient) -> None:
+    client.delete_study(uid("study", 6))
+    assert client.search_for_studies(search_filters={"PatientID": "P6"}) == []
+    assert len(client.search_for_studies()) == STUDIES - 1

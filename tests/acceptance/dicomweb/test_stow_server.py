@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import time
 import urllib.request
@@ -194,6 +195,47 @@ def test_a_large_object_streams_in_with_bounded_memory(size: int, tmp_path: Path
             digest.update(data)
             left -= len(data)
     assert digest.hexdigest() == large.digest
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_request_of_ten_gigabytes_streams_in_with_bounded_memory(tmp_path: Path) -> None:
+    """Ten instances of a gigabyte in one body that nobody, neither client nor server, ever holds."""
+    objects = [Large(1 << 30, number=number) for number in range(10)]
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for number, large in enumerate(objects):
+            chunks = large.chunks()
+            head = next(chunks)
+            yield (b"\r\n" if number else b"") + f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+            yield file_prefix(Claim(MULTI_FRAME, large.instance, EXPLICIT)) + head
+            for chunk in chunks:
+                sent += len(chunk)
+                yield chunk
+        yield closing(BOUNDARY)
+
+    try:
+        with running_server(tmp_path) as server:
+            with Watch(server) as watch:
+                with RawHttp(server.http_port, timeout=900) as http:
+                    http.request("POST", PATH, headers(), body())
+                    answer = http.answer(look=False)
+                assert answer.status == 200 and stored(answer.body) == {large.instance for large in objects}
+            assert sent == 10 << 30
+            assert watch.peak < LIMIT
+            for large in objects[::5]:
+                digest = hashlib.sha256()
+                target = f"{server.url}{PATH}/{large.study}/series/{large.series}/instances/{large.instance}"
+                request = urllib.request.Request(target, headers={"Accept": "application/dicom; transfer-syntax=*"})
+                with urllib.request.urlopen(request, timeout=300) as file:
+                    file.read(len(file_prefix(Claim(MULTI_FRAME, large.instance, EXPLICIT))))
+                    while data := file.read(1 << 20):
+                        digest.update(data)
+                assert digest.hexdigest() == large.digest
+    finally:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)  # pytest would keep ten gigabytes for three runs
 
 
 def test_t7_a_deflate_bomb_is_refused_in_bounded_memory(server: Server) -> None:

@@ -32,7 +32,9 @@ class Large:
     """A multi-frame object of so many bytes of pixels."""
 
     size: int
+    number: int = 0  # another one of the same size
     study: str = ""
+    series: str = ""
     instance: str = ""
     digest: str = ""
     length: int = 0
@@ -41,8 +43,8 @@ class Large:
         """The data set, block by block, each block with its number in it. Sets `digest` at the end."""
         ds = ct(f"large {self.size}"[:16], rows=512, columns=512, NumberOfFrames=str(self.size // (512 * 512 * 2)))
         ds.SOPClassUID = MULTI_FRAME
-        ds.SOPInstanceUID = uid("large", self.size)
-        self.study, self.instance = ds.StudyInstanceUID, ds.SOPInstanceUID
+        ds.SOPInstanceUID = uid("large", self.size, self.number)
+        self.study, self.series, self.instance = ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID
         ds.PixelData = b""
         head = split_file(part10(ds))[1]
         at = head.rindex(b"\xe0\x7f\x10\x00")
