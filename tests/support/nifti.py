@@ -54,25 +54,41 @@ def dcm2niix(files: Sequence[Path], folder: Path) -> list[Nifti]:
     target.mkdir()
     for number, file in enumerate(files):
         (source / f"{number:05}.dcm").symlink_to(file.resolve())
-    command = [program, "-z", "n", "-b", "n", "-x", "n", "-i", "n", "-m", "n", "-f", "%s_%p_%e", "-o", target, source]
+    command = [program, "-z", "n", "-b", "n", "-x", "n", "-i", "n", "-p", "n", "-f", "%s_%p_%e", "-o", target, source]
     subprocess.run([str(part) for part in command], capture_output=True, check=False, timeout=120)
     return [volume for path in sorted(target.glob("*.nii")) for volume in read(path)]
 
 
-def same_place(ours: Volume, theirs: Nifti) -> Array | None:
+def same_place(ours: Volume, theirs: Nifti, affine: Array | None = None) -> Array | None:
     """The whole-number matrix that takes our index to theirs, if the grids are one but for order; None if not."""
-    ours_to_theirs = np.linalg.inv(theirs.affine) @ ours.affine_ras
-    turned = np.rint(ours_to_theirs)
-    if sorted(np.abs(turned[:3, :3]).sum(axis=0)) != [1, 1, 1] or sorted(np.abs(turned[:3, :3]).sum(axis=1)) != [
-        1,
-        1,
-        1,
-    ]:
+    ras = np.diag((-1.0, -1.0, 1.0, 1.0)) @ (ours.affine if affine is None else affine)
+    turned = np.rint(np.linalg.inv(theirs.affine) @ ras)
+    axes = np.abs(turned[:3, :3])
+    if sorted(axes.sum(axis=0)) != [1, 1, 1] or sorted(axes.sum(axis=1)) != [1, 1, 1]:
         return None
-    if np.abs(theirs.affine @ turned - ours.affine_ras).max() > AFFINE_MM:
+    if np.abs(theirs.affine @ turned - ras).max() > AFFINE_MM:
         return None
-    size = np.abs(turned[:3, :3]) @ np.array(ours.grid.size)
+    size = axes @ np.array(ours.grid.size)
     return turned if tuple(size.astype(int)) == theirs.values.shape else None
+
+
+def other_steps(ours: Volume, positions: Sequence[tuple[float, float, float]], told: float | None) -> list[Array]:
+    """Affines of those who take the step from two slices alone, at either end, or from what the header says of it.
+
+    Positions are rounded, so these differ from the step over the whole stack, which is what we take.
+    """
+    found = [ours.affine]
+    places = np.array(positions)
+    steps = [(places[1] - places[0], 0), (places[-1] - places[-2], -1)] if len(places) > 1 else []
+    if told:
+        normal = ours.affine[:3, 2] / np.linalg.norm(ours.affine[:3, 2])
+        steps += [(normal * told, 0), (normal * told, -1)]
+    for step, end in steps:
+        affine = ours.affine.copy()
+        affine[:3, 2] = step
+        affine[:3, 3] = places[0] if end == 0 else places[-1] - step * (len(places) - 1)
+        found.append(affine)
+    return found
 
 
 def in_our_order(theirs: Nifti, turned: Array) -> Array:
@@ -83,13 +99,3 @@ def in_our_order(theirs: Nifti, turned: Array) -> Array:
         if turned[axes[axis], axis] < 0:
             values = np.flip(values, axis)
     return values.transpose(2, 1, 0)
-
-
-def differences(ours: Volume, theirs: Nifti) -> tuple[float, float] | None:
-    """The largest difference of the affines (mm) and of the values; None where the grids are not one."""
-    turned = same_place(ours, theirs)
-    if turned is None:
-        return None
-    affine = float(np.abs(theirs.affine @ turned - ours.affine_ras).max())
-    values = in_our_order(theirs, turned).astype(np.float64) - ours.values
-    return affine, float(np.abs(values).max())

@@ -51,7 +51,7 @@ MARKS: tuple[Mark, ...] = (
     Mark("frame reference time", (0x00541300,)),
     Mark("time offset", (0x0020930D,)),
     Mark("acquisition", (0x00200012,)),
-    Mark("label", (0x00229056, 0x00409211), numeric=False),
+    Mark("GE kind", (0x00431030,)),  # of what the two volumes of a B0 map are, this alone differs
     Mark("time", (0x00189151, 0x00189074, 0x0008002A, 0x00080032), numeric=False),
     Mark("content time", (0x00080033,), numeric=False),
 )

@@ -121,6 +121,10 @@ def _split(slices: list[Slice], label: str, same_pixels: SamePixels) -> list[Sta
         if ranked is not None:
             note = Finding("split-by-time", "volumes at one place were told apart by their order in time alone")
             return [_ordered(part, _joined(label, f"time {n}"), note) for n, part in enumerate(ranked, start=1)]
+        blocks = _by_number(slices, places)
+        if blocks is not None:
+            note = Finding("split-by-number", "volumes at one place were told apart by their Instance Numbers alone")
+            return [_ordered(part, _joined(label, f"run {n}"), note) for n, part in enumerate(blocks, start=1)]
     return [_without_duplicates(slices, places, label, same_pixels)]
 
 
@@ -167,6 +171,18 @@ def _by_time(slices: Sequence[Slice], places: Sequence[int]) -> list[list[Slice]
         if len(times) < len(group):
             return None
     return [[group[rank] for group in at.values()] for rank in range(len(at[places[0]]))]
+
+
+def _by_number(slices: Sequence[Slice], places: Sequence[int]) -> list[list[Slice]] | None:
+    """Runs of Instance Numbers each of which goes once through all places; None where they do not."""
+    found = sorted(zip(slices, places, strict=True), key=lambda pair: pair[0].key)
+    count = len(set(places))
+    if len({one.number for one in slices}) < len(slices):
+        return None
+    runs = [found[at : at + count] for at in range(0, len(found), count)]
+    if any(len({place for _, place in run}) < count for run in runs):
+        return None
+    return [[one for one, _ in run] for run in runs]
 
 
 def _without_duplicates(slices: list[Slice], places: list[int], label: str, same_pixels: SamePixels) -> Stack:
