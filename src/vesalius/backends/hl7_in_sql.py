@@ -8,12 +8,14 @@ control id takes its place, because what was refused never counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vesalius.backends import schema_hl7
 from vesalius.backends.database import Database, Row, Transaction
+from vesalius.backends.ris_sql import in_transaction
 from vesalius.ports.hl7 import Arrival, Incoming, InState, Known, Receipt, Verdict
+from vesalius.ports.ris import RisWork
 
 _LISTED = (
     "id, source, application, facility, control_id, type, address, at, state, code, error, done_at, attempts"
@@ -26,21 +28,21 @@ _INSERTED = (
 _BY_KEY = f"SELECT {_WHOLE}, digest, lease_owner, lease_until FROM hl7_in WHERE key = ?"  # noqa: S608
 _BY_ID = f"SELECT {_WHOLE} FROM hl7_in WHERE id = ?"  # noqa: S608
 _AGAIN = (
-    "UPDATE hl7_in SET state = 'received', code = '', error = '', done_at = '', attempts = attempts + 1, "
+    "UPDATE hl7_in SET state = ?, code = '', error = '', done_at = '', attempts = attempts + 1, "
     "lease_owner = ?, lease_until = ? WHERE id = ?"
 )
 _FORGET_KEY = "UPDATE hl7_in SET key = NULL WHERE id = ?"
 _SETTLE = (
     "UPDATE hl7_in SET state = ?, code = ?, error = ?, ack = ?, done_at = ?, lease_owner = '', lease_until = '' "
-    "WHERE id = ? AND lease_owner = ? AND state = 'received' RETURNING id"
+    "WHERE id = ? AND lease_owner = ? AND state IN ('received', 'accepted') RETURNING id"
 )
 _RELEASE = (
-    "UPDATE hl7_in SET error = ?, lease_owner = '', lease_until = '' WHERE id = ? AND lease_owner = ? "
-    "AND state = 'received'"
+    "UPDATE hl7_in SET error = ?, lease_owner = '', lease_until = ? WHERE id = ? AND lease_owner = ? "
+    "AND state IN ('received', 'accepted')"
 )
 _REPLAY = (
-    "UPDATE hl7_in SET state = 'received', code = '', error = '', done_at = '', lease_owner = '', lease_until = '' "
-    "WHERE id = ? AND state = 'refused' RETURNING id"
+    "UPDATE hl7_in SET state = 'accepted', code = '', error = '', done_at = '', lease_owner = '', lease_until = '' "
+    "WHERE id = ? AND (state = 'refused' OR (state = 'received' AND lease_until <= ?)) RETURNING id"
 )
 
 
@@ -50,13 +52,17 @@ def settle_in(tx: Transaction, row: int, owner: str, verdict: Verdict, at: str) 
     return bool(tx.rows(_SETTLE, values))
 
 
+class _Lost(Exception):
+    """The lease of a row ran out: undo what was done for it."""
+
+
 class SqlInbox:
     """`ports.hl7.Inbox` over a `Database`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def receive(self, arrival: Arrival, owner: str, until: str) -> Receipt:
+    def receive(self, arrival: Arrival, owner: str, until: str, state: InState = InState.RECEIVED) -> Receipt:
         """See `Inbox.receive`."""
         seen = self._database.lookup(lambda tx: tx.rows(_BY_KEY, (arrival.key,)))
         if seen and (known := _known(seen[0], arrival)) is Known.DONE:
@@ -68,11 +74,11 @@ class SqlInbox:
             if known in (Known.DONE, Known.BUSY, Known.OTHER):
                 return Receipt(known, _incoming(found[0]))
             if found and bytes(found[0][15]) == arrival.digest:
-                tx.run(_AGAIN, (owner, until, found[0][0]))
+                tx.run(_AGAIN, (state.value, owner, until, found[0][0]))
                 return Receipt(Known.NEW, _incoming(tx.rows(_BY_ID, (found[0][0],))[0]))
             if found:
                 tx.run(_FORGET_KEY, (found[0][0],))
-            values = _values(arrival, arrival.key, InState.RECEIVED, owner, until)
+            values = _values(arrival, arrival.key, state, owner, until)
             made = tx.insert(schema_hl7.hl7_in, _INSERTED, [values], ("key",))[0]
             if made is None:  # another process was quicker by this much
                 return Receipt(Known.BUSY, _incoming(tx.rows(_BY_KEY, (arrival.key,))[0]))
@@ -92,13 +98,27 @@ class SqlInbox:
         """See `Inbox.settle`."""
         return self._database.transaction(lambda tx: settle_in(tx, row, owner, verdict, at), durable=True)
 
-    def release(self, row: int, owner: str, error: str) -> None:
+    def process(self, row: int, owner: str, act: Callable[[RisWork], Verdict], at: str) -> Verdict | None:
+        """See `Inbox.process`."""
+
+        def run(tx: Transaction) -> Verdict:
+            verdict = in_transaction(tx, act)
+            if not settle_in(tx, row, owner, verdict, at):
+                raise _Lost
+            return verdict
+
+        try:
+            return self._database.transaction(run, durable=True)
+        except _Lost:
+            return None
+
+    def release(self, row: int, owner: str, error: str, not_before: str) -> None:
         """See `Inbox.release`."""
-        self._database.transaction(lambda tx: tx.run(_RELEASE, (error, row, owner)), durable=False)
+        self._database.transaction(lambda tx: tx.run(_RELEASE, (error, not_before, row, owner)), durable=False)
 
     def take(self, owner: str, now: str, until: str, *, source: str = "", before: int = 0) -> Incoming | None:
         """See `Inbox.take`."""
-        where, params = "state = 'received' AND lease_until <= ?", [now]
+        where, params = "state = 'accepted' AND lease_until <= ?", [now]
         if source:
             where, params = f"{where} AND source = ?", [*params, source]
         if before:
@@ -110,7 +130,7 @@ class SqlInbox:
             found = tx.rows(look + lock, params)
             if not found:
                 return None
-            tx.run(_AGAIN, (owner, until, found[0][0]))
+            tx.run(_AGAIN, (InState.ACCEPTED.value, owner, until, found[0][0]))
             return _incoming(tx.rows(_BY_ID, (found[0][0],))[0])
 
         if not self._database.lookup(lambda tx: tx.rows(look, params)):
@@ -143,7 +163,7 @@ class SqlInbox:
         found = self._database.lookup(lambda tx: tx.rows(_BY_ID, (row,)))
         return _incoming(found[0]) if found else None
 
-    def replay_in(self, row: int) -> bool:
+    def replay_in(self, row: int, at: str) -> bool:
         """See `Inbox.replay_in`."""
 
         def act(tx: Transaction) -> bool:
@@ -156,7 +176,7 @@ class SqlInbox:
                 if tx.rows("SELECT id FROM hl7_in WHERE key = ?", (key,)):
                     return False
                 tx.run("UPDATE hl7_in SET key = ? WHERE id = ? AND state = 'refused'", (key, row))
-            return bool(tx.rows(_REPLAY, (row,)))
+            return bool(tx.rows(_REPLAY, (row, at)))
 
         return self._database.transaction(act, durable=True)
 
@@ -166,7 +186,7 @@ def _known(row: Row, arrival: Arrival) -> Known:
     state, same = InState(row[8]), bytes(row[15]) == arrival.digest
     if state is InState.DONE:
         return Known.DONE if same else Known.OTHER
-    if state is InState.RECEIVED:
+    if state in (InState.RECEIVED, InState.ACCEPTED):
         if not same:
             return Known.OTHER
         return Known.BUSY if row[16] and row[17] > arrival.at else Known.NEW

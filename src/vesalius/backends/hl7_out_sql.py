@@ -76,9 +76,10 @@ def queue_out(tx: Transaction, drafts: Sequence[Draft], at: str) -> int:
     return made
 
 
-def waiting_out(tx: Transaction) -> int:
-    """How many messages wait in all queues."""
-    found: int = tx.rows("SELECT COUNT(*) FROM hl7_out WHERE state = 'waiting'")[0][0]
+def waiting_out(tx: Transaction, destination: str) -> int:
+    """How many messages wait in a queue."""
+    sql = "SELECT COUNT(*) FROM hl7_out WHERE destination = ? AND state = 'waiting'"
+    found: int = tx.rows(sql, (destination,))[0][0]
     return found
 
 

@@ -15,15 +15,19 @@ to those who may see patients and never logged.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from vesalius.model.orders import RisEvent
+from vesalius.ports.ris import RisView, RisWork
 
 
 class InState(enum.StrEnum):
     """Where a message that came in stands."""
 
-    RECEIVED = "received"  # durable, and not processed yet
+    RECEIVED = "received"  # durable; its sender has heard nothing yet and will send it again if we die
+    ACCEPTED = "accepted"  # its sender was told that we have it (CA), or a person replays it: it must be processed
     DONE = "done"  # accepted: never processed again
     REFUSED = "refused"
 
@@ -151,8 +155,15 @@ class Channel:
 class Inbox(Protocol):
     """What came in."""
 
-    def receive(self, arrival: Arrival, owner: str, until: str) -> Receipt:
+    def receive(self, arrival: Arrival, owner: str, until: str, state: InState = InState.RECEIVED) -> Receipt:
         """Keep a message, durably, and take it for `owner` until `until`, unless it is known."""
+        ...
+
+    def process(self, row: int, owner: str, act: Callable[[RisWork], Verdict], at: str) -> Verdict | None:
+        """Run `act` on the workflow and keep its verdict, in one durable transaction: exactly once.
+
+        None: the lease was lost, and nothing has changed. Whatever `act` raises undoes everything.
+        """
         ...
 
     def refuse(self, arrival: Arrival, verdict: Verdict) -> int:
@@ -163,12 +174,12 @@ class Inbox(Protocol):
         """Say what became of a row that `owner` has and that changed nothing. False: its lease is lost."""
         ...
 
-    def release(self, row: int, owner: str, error: str) -> None:
-        """Give a row back unprocessed: something of ours failed, and it is to be tried again."""
+    def release(self, row: int, owner: str, error: str, not_before: str) -> None:
+        """Give a row back unprocessed: something of ours failed, and it is to be tried again then."""
         ...
 
     def take(self, owner: str, now: str, until: str, *, source: str = "", before: int = 0) -> Incoming | None:
-        """The oldest received row that nobody has (of a source, older than a row), leased; None: there is none."""
+        """The oldest accepted row that nobody has (of a source, older than a row), leased; None: there is none."""
         ...
 
     def incoming(
@@ -181,8 +192,10 @@ class Inbox(Protocol):
         """A row with its message."""
         ...
 
-    def replay_in(self, row: int) -> bool:
-        """Have a refused row processed again. False: there is none, it is accepted, or its control id is taken."""
+    def replay_in(self, row: int, at: str) -> bool:
+        """Have a refused row processed again, or one that was left. False: there is none, it is done, or its control
+        id stands for another message.
+        """
         ...
 
 
@@ -236,8 +249,19 @@ class Queues(Protocol):
         ...
 
 
+Compose = Callable[[RisView, Sequence[RisEvent]], Sequence[Draft]]
+
+
 class Hl7Log(Inbox, Queues, Protocol):
     """Both, in one database."""
+
+    def follow(self, destination: str, compose: Compose, at: str, *, longest: int) -> int:
+        """Queue what the next events of the workflow mean to a destination: each event exactly once. How many there
+        were; 0, too, while `longest` messages wait (the events wait instead).
+
+        A destination that is followed for the first time begins with what happens from then on.
+        """
+        ...
 
     def prune(self, before: str) -> int:
         """Forget accepted and sent messages that are older; how many."""

@@ -97,10 +97,10 @@ MESSAGES: tuple[MessageKind, ...] = (
     MessageKind("ADT", "A31", ("PID",), "updates a person, or adds one that is not known"),
     MessageKind("ADT", "A40", ("PID", "MRG"), "merges MRG-1 into PID-3; only from sources with `merges`"),
     MessageKind("ADT", "A47", ("PID", "MRG"), "changes the identifier MRG-1 to PID-3; as A40"),
-    MessageKind("ORM", "O01", ("ORC",), "orders by ORC-1: NW, CA, DC, XO, SC, HD, RL, SN, OC, RP"),
+    MessageKind("ORM", "O01", ("ORC",), "orders by ORC-1 (`ORDER_CONTROLS`)"),
     MessageKind("OMG", "O19", ("ORC",), "as ORM"),
     MessageKind("OMI", "O23", ("ORC",), "as ORM, with accession number and study UID in IPC"),
-    MessageKind("SIU", "S12", ("SCH",), "books an appointment for an order that is known"),
+    MessageKind("SIU", "S12", ("SCH",), "books an appointment; where its order is not known, one is placed for AIS-3"),
     MessageKind("SIU", "S13", ("SCH",), "moves the appointment"),
     MessageKind("SIU", "S14", ("SCH",), "changes the appointment"),
     MessageKind("SIU", "S15", ("SCH",), "cancels the appointment"),
@@ -109,6 +109,26 @@ MESSAGES: tuple[MessageKind, ...] = (
 
 MESSAGE_OF: dict[tuple[str, str], MessageKind] = {(kind.type, kind.event): kind for kind in MESSAGES}
 TYPES = frozenset(kind.type for kind in MESSAGES)
+
+# Table 0119 as far as a filler understands it: what is done with an order.
+ORDER_CONTROLS: dict[str, str] = {
+    "NW": "place",
+    "SN": "place",
+    "XO": "change",
+    "XX": "change",
+    "CA": "cancel",
+    "OC": "cancel",
+    "DC": "discontinue",
+    "OD": "discontinue",
+    "HD": "hold",
+    "OH": "hold",
+    "RL": "release",
+    "OE": "release",
+    "SC": "status",
+}
+
+# ORC-5 (table 0038) of a status message, to what is done; every other value is taken note of.
+STATUS_CONTROLS: dict[str, str] = {"CA": "cancel", "DC": "discontinue", "HD": "hold"}
 
 # Table 0211 to the defined terms of DICOM (PS3.3 C.12.1.1.2). Repetitions after the first are reached by escapes.
 CHARSETS: dict[str, str] = {

@@ -222,7 +222,7 @@ def delimiters_of(head: str) -> Delimiters:
         c.isalnum() or c.isspace() or not c.isprintable() or ord(c) > 126 for c in characters
     ):
         raise BadMessage(Condition.DATA_TYPE, Place("MSH", field=2), "MSH-1 and MSH-2 are no different delimiters")
-    component, repetition, escape, sub, truncation = (encoding + "\0\0\0")[:5]
+    component, repetition, escape, sub, truncation = tuple((encoding + "\0\0\0")[:5])
     return Delimiters(field, component, repetition, escape.strip("\0"), sub.strip("\0"), truncation.strip("\0"))
 
 

@@ -1,0 +1,1 @@
+"""Floor 4, an edge: HL7 v2 over MLLP, in and out."""
