@@ -18,7 +18,7 @@ from vesalius.app.board_associations import AssociationBoard
 from vesalius.web.site import LiveAssociation
 
 _FIELD = struct.Struct("<q")
-_FIELDS = 6  # state, pid, restarts, since, read_only, spare
+_FIELDS = 6  # state, pid, restarts, since, read_only, rung
 _ROW = _FIELDS * _FIELD.size
 
 
@@ -82,6 +82,14 @@ class Board:
     def associations(self) -> tuple[list[LiveAssociation], int]:
         """Who is connected, in all processes, and how many they are."""
         return self._associations.read()
+
+    def ring(self, row: int) -> None:
+        """A process's own word: it has put something to do, and the others may look for it."""
+        self._set(row, 5, time.monotonic_ns())
+
+    def rung(self) -> int:
+        """A number that changes when any process has rung."""
+        return sum(self._get(row, 5) for row in range(len(self.kinds)))
 
     def rows(self) -> list[Row]:
         """A copy of the whole board."""

@@ -3,8 +3,8 @@
 Theory. Each DIMSE worker runs one `JobRunner` on its event loop; leases (`ports/jobs.py`) make sure that a job is with
 one of them at a time. The runner extends a lease while its handler runs, so a lease runs out only when its process is
 dead or stuck; a successor of the same name frees at once what its predecessor held. A handler says how it ended; what
-it raises means "again", later and later (`Backoff`), with some chance in it so that what failed together does not return
-together.
+it raises means "again", later and later (`Backoff`), with some chance in it, so that what failed together does not
+return together.
 
 What wakes a runner: a job put in its own process at once; one put in another process by the notice board, which costs a
 look at shared memory a few times a second; and one that nobody told of (a command line) by a slow look at the database.
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import structlog
@@ -88,6 +90,27 @@ class Kind:
     handler: Handler
     backoff: Backoff = Backoff()
     at_once: int = 4  # in one process
+
+
+class Bell:
+    """What is rung when a job was put: whoever listens is woken. From any thread; listeners must be quick."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[], None]] = []
+
+    def hear(self, listener: Callable[[], None]) -> None:
+        """Be woken from now on."""
+        self._listeners.append(listener)
+
+    def __call__(self) -> None:
+        """Ring."""
+        for listener in self._listeners:
+            listener()
+
+
+def owner_of(settings_data: str, name: str) -> str:
+    """The name under which a process takes leases: the same for its successor, another on every machine."""
+    return f"{socket.gethostname()}:{Path(settings_data).absolute()}:{name}"
 
 
 def blocking(fn: Callable[[Lease], Outcome], executor: ThreadPoolExecutor) -> Handler:

@@ -110,9 +110,17 @@ class Metrics(DimseObserver):
         self._index = Histogram(
             "vesalius_index_seconds", "The index transaction of a batch.", buckets=_SECONDS, registry=registry
         )
+        self._jobs = Counter(
+            "vesalius_jobs", "Ends of attempts at jobs, by kind: done, again, failed, lost.", ["kind", "outcome"],
+            registry=registry,
+        )  # fmt: skip
         self._by_response: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._by_verdict = {verdict: self._instances.labels(verdict.value) for verdict in Verdict}
         self._refused = self._instances.labels("refused")
+
+    def job_ended(self, kind: str, outcome: str) -> None:
+        """An attempt at a job ended (`app.jobs.JobRunner`)."""
+        self._jobs.labels(kind, outcome).inc()
 
     def association_opened(self, calling_aet: str) -> None:
         """See `dimse.services.Observer`."""

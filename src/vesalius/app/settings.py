@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from vesalius.app.settings_base import Section, setting
+from vesalius.app.settings_clinical import AvailabilitySettings, CommitmentSettings, JobSettings
+from vesalius.app.settings_hl7 import Hl7Settings
 from vesalius.app.settings_limits import LimitSettings
 from vesalius.app.settings_web import WebSettings
 
@@ -358,6 +360,10 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     web: WebSettings = WebSettings()
+    jobs: JobSettings = JobSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
+    availability: AvailabilitySettings = AvailabilitySettings()
+    hl7: Hl7Settings = Hl7Settings()
     verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()
     peers: Annotated[

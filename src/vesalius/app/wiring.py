@@ -21,17 +21,22 @@ from vesalius.model.entities import Peer
 from vesalius.model.errors import SettingsError
 
 if TYPE_CHECKING:
+    from vesalius.app.jobs import Bell
     from vesalius.app.metrics import Metrics
+    from vesalius.archive.commit import Commit
     from vesalius.archive.ingest import Ingest
     from vesalius.archive.media import MediaLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
     from vesalius.archive.uploads import SpoolSettings
+    from vesalius.backends.database import Database
     from vesalius.dimse.services import DimseSettings, Services
     from vesalius.model.elements import HeaderLimits
     from vesalius.model.query import QueryLimits
     from vesalius.ports.blobs import BlobStore
+    from vesalius.ports.commitments import Notices
     from vesalius.ports.index import Index
+    from vesalius.ports.jobs import Jobs
     from vesalius.ports.pixels import Transcoder
     from vesalius.web.context import WebContext
     from vesalius.web.site import Site
@@ -61,6 +66,11 @@ class Archive:
     search: Search
     retrieve: Retrieve
     transcoder: Transcoder
+    database: Database
+    bell: Bell
+    jobs: Jobs
+    commit: Commit
+    notices: Notices
 
     def peers(self) -> dict[str, Peer]:
         """Peers of the database and of the configuration by name; the configuration wins. Blocks."""
@@ -123,18 +133,30 @@ def packs_folder(settings: Settings) -> Path:
 
 
 def build(
-    settings: Settings, *, metrics: Metrics | None = None, migrate: bool = True, must_exist: bool = False
+    settings: Settings,
+    *,
+    metrics: Metrics | None = None,
+    migrate: bool = True,
+    must_exist: bool = False,
+    owner: str = "",
 ) -> Archive:
     """Open the archive that the settings name; make it where it is not there yet unless `must_exist`.
 
+    `owner` is the name of a process that does jobs (`jobs.owner_of`).
+
     Raises `SettingsError`, `IndexUnavailable`, `OutOfResources`.
     """
+    from vesalius.app.jobs import LEASE_SECONDS, Bell
+    from vesalius.archive.commit import Commit
     from vesalius.archive.ingest import Ingest, IngestLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
+    from vesalius.backends.availability_sql import SqlNotices
     from vesalius.backends.blobs_packs import PackStore
+    from vesalius.backends.commitments_sql import SqlCommitments
     from vesalius.backends.database import open_database
     from vesalius.backends.index_sql import SqlIndex
+    from vesalius.backends.jobs_sql import SqlJobs
     from vesalius.backends.packs_volume import PackSettings
     from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
 
@@ -146,7 +168,8 @@ def build(
     except OSError as error:
         raise SettingsError(f"data: cannot make {error.filename}: {error.strerror}") from None
     limits = settings.limits
-    index: Index = SqlIndex(open_database(database_url(settings), migrate=migrate))
+    database = open_database(database_url(settings), migrate=migrate)
+    index: Index = SqlIndex(database)
     store = settings.store
     blobs: BlobStore = PackStore(
         packs_folder(settings),
@@ -178,6 +201,7 @@ def build(
         batch=limits.batch,
         compared_bytes=limits.compare_size,
     )
+    bell = Bell()
     return Archive(
         settings=settings,
         clock=clock,
@@ -187,6 +211,19 @@ def build(
         search=Search(index, settings.server.ae_title),
         retrieve=Retrieve(index, blobs, transcoder, largest_transcoded=limits.transcode_size),
         transcoder=transcoder,
+        database=database,
+        bell=bell,
+        jobs=SqlJobs(database, clock, bell),
+        commit=Commit(
+            SqlCommitments(database),
+            index,
+            blobs,
+            clock,
+            owner=owner,
+            seconds=LEASE_SECONDS,
+            expiry=settings.commitment.expiry,
+        ),
+        notices=SqlNotices(database),
     )
 
 
@@ -266,6 +303,7 @@ def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None
             clock=archive.clock,
             settings=dimse_settings(settings, allow_unknown=loopback and settings.server.allow_unknown_on_loopback),
             client_tls=client_tls(settings),
+            commit=archive.commit,
         ),
         **mapping,  # type: ignore[arg-type]
     )

@@ -35,6 +35,7 @@ PRELOADED = (
     "ssl",
     "uvloop",
     "prometheus_client.multiprocess",
+    "vesalius.app.clinical",
     "vesalius.app.duties",
     "vesalius.app.metrics",
     "vesalius.app.wiring",
@@ -104,14 +105,18 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
 
     from vesalius.app import affinity
     from vesalius.app.board_associations import tell
+    from vesalius.app.clinical import Clinical
     from vesalius.app.duties import WorkerDuties
+    from vesalius.app.jobs import owner_of
     from vesalius.app.metrics import Metrics
     from vesalius.app.wiring import build, server_tls, services
     from vesalius.dimse.server import DimseServer
 
     _keep_freed_memory(6 << 20)
     metrics = Metrics()
-    archive = build(settings, metrics=metrics, migrate=False)
+    owner = owner_of(settings.data, f"dimse {board.rows()[row].number}")
+    archive = build(settings, metrics=metrics, migrate=False, owner=owner)
+    archive.bell.hear(partial(board.ring, row))
     duties = WorkerDuties(archive, board, row)
     allowed = frozenset(os.sched_getaffinity(0))
     home = None
@@ -121,22 +126,31 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     async def main() -> None:
         stop = _stop_event()
         tls = server_tls(settings)
+        clinical = Clinical(archive, owner, rung=board.rung, observe=metrics.job_ended)
         servers = []
         pressure = None
         for listener in listeners.dimse:
             known = services(archive, loopback=listener.loopback, metrics=metrics)
-            known = dataclasses.replace(known, thread_began=partial(affinity.free_again, allowed))
+            known = dataclasses.replace(
+                known,
+                thread_began=partial(affinity.free_again, allowed),
+                availability=clinical.availability,
+                commitment_begun=clinical.commitment_begun,
+                sent=clinical.sent,
+            )
             server = DimseServer(known, pressure=pressure)
             pressure = server.pressure  # limits are the process's, whatever number of ports it has
             await server.start(listener.host, listener.port, ssl=tls if listener.tls else None, reuse_port=True)
             servers.append(server)
         duties.start()
+        clinical.start()
         name = f"dimse {board.rows()[row].number}"
         telling = asyncio.create_task(tell(partial(board.set_associations, row), servers, name))
         _settle()
         affinity.keep_to(home)
         ready()
         await stop.wait()
+        await clinical.stop()
         await asyncio.gather(*(server.stop(settings.server.grace) for server in servers))
         telling.cancel()
 

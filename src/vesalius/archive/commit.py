@@ -34,8 +34,9 @@ from vesalius.model.commitments import (
     CommitmentState,
     Reference,
 )
-from vesalius.model.entities import Level, PackInfo, StoredInstance
+from vesalius.model.entities import Level, PackInfo, Peer, StoredInstance
 from vesalius.model.errors import IndexUnavailable, OutOfResources, VesaliusError
+from vesalius.model.identifiers import new_uid
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.commitments import Commitments
@@ -83,7 +84,7 @@ class Commit:
         self._clock = clock
         self._owner = owner
         self._seconds = seconds
-        self._expiry = expiry
+        self.expiry = expiry
 
     # -- asked by a peer ---------------------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class Commit:
         Raises `IndexUnavailable`.
         """
         now = self._clock.utc()
-        lease = self.kept.accept(request, now, self._owner, self._seconds, _check_job, self._report_job)
+        lease = self.kept.accept(request, now, self._owner, self._seconds, _check_job, _report_job)
         log.info(
             "commitment-received",
             commitment=lease.payload["commitment"],
@@ -112,7 +113,7 @@ class Commit:
         commitment = int(lease.payload["commitment"])
         named = [Reference(one.sop_class, one.sop_instance) for one in self.kept.instances(commitment)]
         reasons = examine(self._index, self._blobs, named, patient=patient)
-        report = self._report_job(commitment)
+        report = _report_job(commitment)
         following = self.kept.checked(lease, commitment, reasons, self._clock.utc(), self._seconds, report)
         failed = sum(reason != COMMITTED for reason in reasons)
         log.info("commitment-checked", commitment=commitment, instances=len(reasons), failed=failed)
@@ -131,16 +132,16 @@ class Commit:
 
     # -- asking a peer -----------------------------------------------------------------------------------------------
 
-    def plan(self, peer: str, aet: str, references: Iterable[Reference], transaction_uid: str, study: str = "") -> int:
-        """Ask a peer to commit itself to instances: kept, and done by the running service."""
-        request = CommitmentRequest(transaction_uid, tuple(references), peer=peer, aet=aet, study=study)
-        return self.kept.plan(request, self._clock.utc(), self._ask_job)
+    def plan(self, peer: Peer, references: Iterable[Reference], study: str = "") -> int:
+        """Ask a peer to commit itself to instances: kept, and done by the running service. The request's number."""
+        request = CommitmentRequest(new_uid(), tuple(references), peer=peer.name, aet=peer.aet, study=study)
+        return self.kept.plan(request, self._clock.utc(), _ask_job)
 
     def asked(self, lease: Lease) -> None:
         """The peer has acknowledged the request. Raises `LeaseLost`."""
         commitment = int(lease.payload["commitment"])
         now = self._clock.utc()
-        due = Job(DUE, {"commitment": commitment}, str(commitment), moment(now, self._expiry))
+        due = Job(DUE, {"commitment": commitment}, str(commitment), moment(now, self.expiry))
         self.kept.asked(lease, commitment, now, due)
 
     def result(self, result: CommitmentResult, aet: str) -> CommitmentState | None:
@@ -158,17 +159,21 @@ class Commit:
         self.kept.ended(lease, commitment, state, why, self._clock.utc(), unless)
         log.warning("commitment-given-up", commitment=commitment, state=state.value, why=why)
 
-    def _report_job(self, commitment: int) -> Job:
-        expires = moment(self._clock.utc(), self._expiry)
-        return Job(REPORT, {"commitment": commitment}, str(commitment), expires=expires)
-
-    def _ask_job(self, commitment: int) -> Job:
-        expires = moment(self._clock.utc(), self._expiry)
-        return Job(ASK, {"commitment": commitment}, str(commitment), expires=expires)
+    def is_over(self, since: str) -> bool:
+        """Whether what began then is to be given up."""
+        return moment(since, self.expiry) <= self._clock.utc()
 
 
 def _check_job(commitment: int) -> Job:
     return Job(CHECK, {"commitment": commitment}, str(commitment))
+
+
+def _report_job(commitment: int) -> Job:
+    return Job(REPORT, {"commitment": commitment}, str(commitment))
+
+
+def _ask_job(commitment: int) -> Job:
+    return Job(ASK, {"commitment": commitment}, str(commitment))
 
 
 # -- reading again ---------------------------------------------------------------------------------------------------

@@ -60,15 +60,17 @@ _END = "DELETE FROM relay WHERE name = ?"
 def enqueue(tx: Transaction, job: Job, now: str, *, later: bool = False) -> int | None:
     """Keep a job; its id, or None where one of its kind and key is open already.
 
-    `later`: an open one that nobody is at takes over `not_before` and payload, for what is to wait until all is quiet.
+    `later` is for what is to wait until all is quiet: an open one takes over `not_before` and payload; where somebody is
+    at it already, another one follows it (its key ends with "+").
     """
     payload = json.dumps(dict(job.payload), separators=(",", ":"), ensure_ascii=False)
     not_before = job.not_before or now
     if job.key is not None:
         found = tx.rows(_OPEN_OF_KEY, (job.kind, job.key))
         if found:
-            if later:
-                tx.rows(_LATER, (not_before, payload, found[0][0], now))
+            if later and not tx.rows(_LATER, (not_before, payload, found[0][0], now)):
+                following = Job(job.kind, job.payload, f"{job.key.removesuffix('+')}+", not_before, job.expires)
+                return enqueue(tx, following, now, later=not job.key.endswith("+"))
             return None
     row = (job.kind, job.key, payload, "open", 0, not_before, job.expires, "", "", "", now, "")
     return tx.insert(schema_jobs.job, _COLUMNS, [row], ("kind", "key"))[0]

@@ -15,7 +15,7 @@ from vesalius.backends.database import Database, Transaction
 from vesalius.model.entities import Event
 
 _INSERT = "INSERT INTO outbox (kind, study, series, sop_instance, at, sender) VALUES (?, ?, ?, ?, ?, ?)"
-_SINCE = "SELECT id, kind, study, series, sop_instance, at, sender FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
+SINCE = "SELECT id, kind, study, series, sop_instance, at, sender FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
 _LAST = "SELECT MAX(id) FROM outbox"
 _LOCK = "SELECT pg_advisory_xact_lock(?)"
 _LOCK_NUMBER = 0x76657361  # "vesa"
@@ -32,7 +32,7 @@ def announce(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
 
 def events(database: Database, since: int, limit: int) -> list[Event]:
     """See `Index.events`."""
-    return [Event(*row) for row in database.lookup(lambda tx: tx.rows(_SINCE, (since, limit)))]
+    return [Event(*row) for row in database.lookup(lambda tx: tx.rows(SINCE, (since, limit)))]
 
 
 def last_event(database: Database) -> int:

@@ -53,12 +53,14 @@ def _add(name: str, command: Callable[..., None], panel: str) -> None:
 
 def _register() -> None:
     from vesalius.cli import (
+        commitments,
         delete,
         demo,
         echo,
         export,
         find,
         import_,
+        jobs,
         notes,
         peers,
         reindex,
@@ -81,10 +83,15 @@ def _register() -> None:
     _add("retrieve", retrieve.retrieve, move)
     _add("echo", echo.echo, move)
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
+    _add("commit", commitments.commit, move)
+    _add("commitments", commitments.commitments, move)
+    _add("notify", commitments.notify, move)
+    _add("availability", commitments.availability, move)
     _add("delete", delete.delete, care)
     _add("undelete", delete.undelete, care)
     _add("verify", verify.verify, care)
     _add("reindex", reindex.reindex, care)
+    app.add_typer(jobs.app, name="jobs", rich_help_panel=care)
 
 
 _register()

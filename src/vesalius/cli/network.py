@@ -41,6 +41,7 @@ class SendReport:
     bytes: int = 0
     warnings: list[tuple[str, str]] = field(default_factory=list)  # SOP Instance UID, why
     failed: list[tuple[str, str]] = field(default_factory=list)
+    taken: list[tuple[str, str]] = field(default_factory=list)  # SOP Class and Instance UID
 
 
 @dataclass(slots=True)
@@ -221,6 +222,7 @@ async def _send_one(assoc: Association, item: Item, report: SendReport) -> None:
         report.failed.append((uid, describe(response.status) + (f": {comment}" if comment else "")))
         return
     report.sent += 1
+    report.taken.append((instance.sop_class, uid))
     report.bytes += payload.length
     if kind is StatusKind.WARNING:
         report.warnings.append((uid, describe(response.status)))

@@ -42,12 +42,15 @@ def send(
     Ends with 0 if all were taken, 1 if some were not, 3 if the peer could not be reached, 4 if a UID is not known.
     """  # fmt: skip
     from vesalius.cli import exit_codes, network, output
+    from vesalius.model.commitments import Reference
 
     with options.archive(data, config, must_exist=False) as archive:
         target = options.peer_named(peer, archive.peers())
         items, refused = _items(archive, what)
         with output.progress(f"to {peer}", len(items)) as advance:
             report = network.send(items, target, archive.settings, progress=advance)
+        if "ask-commitment" in target.duties and report.taken:
+            archive.commit.plan(target, [Reference(*taken) for taken in report.taken])
     report.failed[:0] = refused
     if json:
         output.facts(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from functools import partial
@@ -32,8 +32,9 @@ from vesalius.dimse.pool import Pool
 from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.query_retrieve import responses
 from vesalius.dimse.sub_operations import Lane, Progress, by_class
+from vesalius.model.commitments import Reference
 from vesalius.model.entities import Peer, StoredInstance, Values
-from vesalius.model.errors import DestinationUnknown, NotAuthorized, PeerUnreachable
+from vesalius.model.errors import DestinationUnknown, NotAuthorized, PeerUnreachable, VesaliusError
 from vesalius.model.query import Root
 from vesalius.standard import statuses
 from vesalius.wire.dimse_commands import c_move_rq
@@ -57,6 +58,7 @@ class MoveProvider:
         book: PeerBook,
         pool: Pool,
         may_move_to: Callable[[Association, Peer], bool],
+        sent: Callable[[Peer, Sequence[Reference]], None],
     ) -> None:
         self._retrieve = retrieve
         self._executor = executor
@@ -64,6 +66,7 @@ class MoveProvider:
         self._book = book
         self._pool = pool
         self._may_move_to = may_move_to
+        self._sent = sent
 
     def __call__(self, operation: Operation) -> Sink | None:
         """Take the identifier, then send in a task."""
@@ -85,6 +88,7 @@ class MoveProvider:
             progress = Progress(operation, len(instances))
             work = asyncio.ensure_future(self._send_all(operation, target, instances, progress))
             await _until_done_or_cancelled(operation, work)
+            await self._announce(target, instances, progress)
             progress.finish()
         except (ConnectionGone, asyncio.CancelledError):
             raise
@@ -94,6 +98,16 @@ class MoveProvider:
             self._pressure.retrieves += 1
             if progress is not None:
                 progress.close()
+
+    async def _announce(self, target: Peer, instances: list[StoredInstance], progress: Progress) -> None:
+        """Say what was sent, for a peer that is to be asked for commitment to it."""
+        if "ask-commitment" not in target.duties or not progress.tally.sent:
+            return
+        sent = [Reference(i.sop_class, i.sop_instance) for i in instances if i.sop_instance in progress.tally.sent]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._sent, target, sent)
+        except VesaliusError as error:  # they were sent all the same
+            log.warning("commitment-not-asked", destination=target.aet, instances=len(sent), why=error.message)
 
     async def _target(self, operation: Operation) -> Peer:
         """The destination. Raises `DestinationUnknown`, `NotAuthorized`."""

@@ -84,6 +84,9 @@ STORAGE_OPTIONS = StorageOptions(level=2, signature=3, coercion=0)
 _VERIFICATION = Service(SERVICE_PREFERENCE)
 _FIND = Service(SERVICE_PREFERENCE, extended=QUERY_OPTIONS.answer)
 _RETRIEVE = Service(SERVICE_PREFERENCE, extended=RETRIEVE_OPTIONS.answer)
+# Both roles: a peer asks here, or tells the result of what was asked of it (PS3.4 J.3.3.1.2).
+_COMMITMENT = Service(SERVICE_PREFERENCE, scu=True, scp=True)
+_NORMALIZED = Service(SERVICE_PREFERENCE)
 _STORAGE = Service(STORAGE_PREFERENCE, others=is_valid_uid, scu=True, scp=True, extended=STORAGE_OPTIONS.answer)
 
 
@@ -94,6 +97,10 @@ def service_for(abstract_syntax: str, common: CommonExtendedNegotiation | None) 
     """
     if abstract_syntax == sop.VERIFICATION:
         return _VERIFICATION
+    if abstract_syntax == sop.STORAGE_COMMITMENT:
+        return _COMMITMENT
+    if abstract_syntax == sop.INSTANCE_AVAILABILITY:
+        return _NORMALIZED
     meaning = QUERY_RETRIEVE.get(abstract_syntax)
     if meaning is not None:
         return _FIND if meaning[1] is Verb.FIND else _RETRIEVE

@@ -17,12 +17,25 @@ from vesalius.dimse.c_find import FindProvider
 from vesalius.dimse.c_get import GetProvider
 from vesalius.dimse.c_move import MoveProvider
 from vesalius.dimse.c_store import StoreProvider
+from vesalius.dimse.n_availability import AvailabilityProvider
+from vesalius.dimse.n_commitment import CommitmentProvider, NameOf, ResultTaker
+from vesalius.dimse.n_services import ByClass, NProvider
 from vesalius.dimse.operations import Handler
 from vesalius.dimse.pool import Pool
 from vesalius.dimse.pressure import Pressure
 from vesalius.dimse.services import Services
 from vesalius.model.entities import Peer
+from vesalius.standard import sop_classes as sop
 from vesalius.wire.dimse_commands import CommandField
+
+_NORMALIZED = (
+    CommandField.N_EVENT_REPORT_RQ,
+    CommandField.N_GET_RQ,
+    CommandField.N_SET_RQ,
+    CommandField.N_ACTION_RQ,
+    CommandField.N_CREATE_RQ,
+    CommandField.N_DELETE_RQ,
+)
 
 
 def handlers(
@@ -32,6 +45,7 @@ def handlers(
     pool: Pool,
     may_move_to: Callable[[Association, Peer], bool],
     pressure: Pressure,
+    name_of: NameOf,
 ) -> Mapping[int, Handler]:
     """Every operation performed for peers."""
     return {
@@ -39,5 +53,22 @@ def handlers(
         CommandField.C_STORE_RQ: StoreProvider(services.ingest),
         CommandField.C_FIND_RQ: FindProvider(services.search, executor),
         CommandField.C_GET_RQ: GetProvider(services.retrieve, executor, pressure),
-        CommandField.C_MOVE_RQ: MoveProvider(services.retrieve, executor, pressure, book, pool, may_move_to),
+        CommandField.C_MOVE_RQ: MoveProvider(
+            services.retrieve, executor, pressure, book, pool, may_move_to, services.sent
+        ),
+        **normalized(services, executor, name_of),
     }
+
+
+def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mapping[int, Handler]:
+    """The N- operations: by Command Field, then by SOP class."""
+    offered: dict[int, dict[str, Handler]] = {field: {} for field in _NORMALIZED}
+    if services.commit is not None:
+        asked = CommitmentProvider(services.commit, executor, name_of, services.commitment_begun)
+        told = ResultTaker(services.commit, executor)
+        offered[CommandField.N_ACTION_RQ][sop.STORAGE_COMMITMENT] = NProvider(asked.perform, right="commit")
+        offered[CommandField.N_EVENT_REPORT_RQ][sop.STORAGE_COMMITMENT] = NProvider(told.perform)
+    if services.availability is not None:
+        notified = AvailabilityProvider(services.availability, executor, name_of)
+        offered[CommandField.N_CREATE_RQ][sop.INSTANCE_AVAILABILITY] = NProvider(notified.perform, right="notify")
+    return {field: ByClass(handlers) for field, handlers in offered.items() if handlers}

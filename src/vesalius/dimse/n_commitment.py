@@ -116,7 +116,7 @@ def _well_known(request: NRequest) -> None:
 
 
 def _transaction(request: NRequest) -> str:
-    found = _first(request.dataset or {}, TRANSACTION_UID)
+    found = first(request.dataset or {}, TRANSACTION_UID)
     if not found:
         raise NRefused(statuses.INVALID_ARGUMENT_VALUE, "no Transaction UID", offending=(TRANSACTION_UID,))
     if not is_tolerable_uid(found):
@@ -130,7 +130,7 @@ def _references(request: NRequest) -> tuple[Reference, ...]:
     for item in items:
         if isinstance(item, str):
             break
-        sop_class, sop_instance = _first(item, REFERENCED_SOP_CLASS_UID), _first(item, REFERENCED_SOP_INSTANCE_UID)
+        sop_class, sop_instance = first(item, REFERENCED_SOP_CLASS_UID), first(item, REFERENCED_SOP_INSTANCE_UID)
         if not is_tolerable_uid(sop_class) or not is_tolerable_uid(sop_instance):
             raise NRefused(
                 statuses.INVALID_ARGUMENT_VALUE,
@@ -149,18 +149,19 @@ def result_of(request: NRequest) -> CommitmentResult:
     dataset = request.dataset or {}
     failed = {}
     for item in dataset.get(FAILED_SOP_SEQUENCE, ()):
-        if not isinstance(item, str) and (uid := _first(item, REFERENCED_SOP_INSTANCE_UID)):
-            reason = _first(item, FAILURE_REASON)
+        if not isinstance(item, str) and (uid := first(item, REFERENCED_SOP_INSTANCE_UID)):
+            reason = first(item, FAILURE_REASON)
             failed[uid] = int(reason) if reason.isdigit() and int(reason) else statuses.PROCESSING_FAILURE
     committed = {
         uid
         for item in dataset.get(REFERENCED_SOP_SEQUENCE, ())
-        if not isinstance(item, str) and (uid := _first(item, REFERENCED_SOP_INSTANCE_UID))
+        if not isinstance(item, str) and (uid := first(item, REFERENCED_SOP_INSTANCE_UID))
     }
     return CommitmentResult(transaction, frozenset(committed), failed)
 
 
-def _first(values: Values, tag: int) -> str:
+def first(values: Values, tag: int) -> str:
+    """The first value of an element as text; "" where there is none."""
     found = values.get(tag, ())
     return found[0] if found and isinstance(found[0], str) else ""
 

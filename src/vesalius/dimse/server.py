@@ -56,7 +56,9 @@ class DimseServer:
         )
         self.book = PeerBook(services.peers, self._executor)
         self._pool = Pool(self.settings, services.observer, services.client_tls)
-        self.handlers = handlers(services, self._executor, self.book, self._pool, self._may_move_to, self.pressure)
+        self.handlers = handlers(
+            services, self._executor, self.book, self._pool, self._may_move_to, self.pressure, _name_of
+        )
         # Titles may change with the peers; all else of an offer is the same for everyone.
         self.window = AsyncWindow(self.settings.operations, self.settings.operations)
 
@@ -120,6 +122,12 @@ class DimseServer:
         if self.stopping:
             return Capacity.SHUTTING_DOWN
         return Capacity.LIMIT_REACHED if self.pressure.associations >= self.settings.associations else Capacity.OPEN
+
+
+def _name_of(assoc: association.Association) -> str:
+    """The peer at the other end by its name; "" where it is none."""
+    caller = assoc.caller if isinstance(assoc, AcceptedAssociation) else None
+    return caller.peer.name if caller is not None and caller.peer is not None else ""
 
 
 class AcceptedAssociation(association.Association):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,14 @@ from vesalius.model.query import QueryLimits
 from vesalius.ports.clock import Clock
 
 if TYPE_CHECKING:
+    from vesalius.archive.availability import Availability
+    from vesalius.archive.commit import Commit
     from vesalius.archive.ingest import Ingest
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
+    from vesalius.dimse.association import Association
+    from vesalius.model.commitments import Reference
+    from vesalius.ports.jobs import Lease
     from vesalius.wire.ul_negotiation import IdentityVerdict
     from vesalius.wire.ul_pdus import UserIdentity
 
@@ -88,3 +93,10 @@ class Services:
     client_tls: ssl.SSLContext | None = None  # for peers with `tls`
     identify: Callable[[UserIdentity, str], Awaitable[IdentityVerdict]] | None = None  # (identity, calling AE title)
     thread_began: Callable[[], None] | None = None  # called first in each thread that reads or queries
+    # What needs a database of jobs. Not offered (0211) where it is None.
+    commit: Commit | None = None
+    availability: Availability | None = None
+    # A peer's request for commitment was acknowledged: the job that follows, and the association that it came on.
+    commitment_begun: Callable[[Lease, Association], None] = lambda lease, assoc: None
+    # Instances were sent to a peer with success; called in a thread.
+    sent: Callable[[Peer, Sequence[Reference]], None] = lambda peer, references: None

@@ -60,6 +60,7 @@ class Tally:
     failed: int = 0
     warning: int = 0
     failed_instances: list[str] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)
 
     def count(self, sop_instance: str, status: int) -> None:
         """One sub-operation ended with this C-STORE status."""
@@ -71,6 +72,8 @@ class Tally:
         else:
             self.failed += 1
             self.failed_instances.append(sop_instance)
+            return
+        self.sent.add(sop_instance)
 
     def counts(self, *, with_remaining: bool) -> SubOperations:
         """For a response; Remaining is not part of a final one, except after a cancel (PS3.4 C.4.2.1.7)."""
