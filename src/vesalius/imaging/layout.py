@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.imaging.slices import Slice, normal_of
-from vesalius.imaging.sorting import Spacing, Stack, projections, spacing_of
+from vesalius.imaging.sorting import SAME_PLACE, Spacing, Stack, projections, spacing_of
 from vesalius.imaging.space import Finding, Grid, NoVolume
 from vesalius.imaging.tilt import Frame, Shifts, shifts_of
 
@@ -92,18 +92,10 @@ def _affine(columns: Floats, origin: npt.ArrayLike) -> Floats:
 
 
 def _places(slices: tuple[Slice, ...], spacing: Spacing) -> Floats:
-    """Even places from the first slice to the last, counted in slices."""
+    """Even places from the first slice on, as far as there are slices, counted in slices."""
     along = projections(slices)
-    count = max(2, round(float(along[-1] - along[0]) / spacing.step) + 1)
-    wanted = (
-        np.linspace(along[0], along[-1], count)
-        if _fits(along, spacing, count)
-        else (along[0] + spacing.step * np.arange(count))
-    )
+    count = int(np.floor((along[-1] - along[0]) / spacing.step + SAME_PLACE)) + 1
+    wanted = along[0] + spacing.step * np.arange(count)
     places = np.interp(wanted, along, np.arange(len(along), dtype=np.float64))
     near = np.rint(places)
     return np.where(np.abs(places - near) < 1e-3, near, places)
-
-
-def _fits(along: Floats, spacing: Spacing, count: int) -> bool:
-    return bool(abs((along[-1] - along[0]) - spacing.step * (count - 1)) <= 0.05 * spacing.step)

@@ -241,6 +241,7 @@ def spacing_of(stack: Stack) -> Spacing:
     smallest = float(np.median(steps[steps <= steps.min() * (1 + 2 * UNEVEN)]))
     places = steps / smallest
     if np.abs(places - np.rint(places)).max() <= 2 * UNEVEN:
+        smallest = float((along[-1] - along[0]) / np.rint(places).sum())
         missing = int(np.rint(places).sum()) - len(steps)
         where = ", ".join(f"{along[at]:.1f} mm" for at in np.flatnonzero(np.rint(places) > 1)[:5])
         reason = f"{missing} slices are missing (after the slices at {where} along the normal)"
