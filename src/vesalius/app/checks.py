@@ -37,6 +37,7 @@ class Listeners:
 
     dimse: tuple[Listener, ...]
     http: Listener
+    hl7: tuple[Listener, ...] = ()
 
 
 def is_loopback(host: str) -> bool:
@@ -83,7 +84,76 @@ def listeners(settings: Settings) -> Listeners:
             f"server.http_host is {server.http_host}, which is not loopback, and HTTP there would not be encrypted",
             hint="Set server.tls_certificate, or say --insecure-plain-http (server.insecure_plain_http = true).",
         )
-    return Listeners(tuple(dimse), Listener(server.http_host, server.http_port, http_tls))
+    return Listeners(tuple(dimse), Listener(server.http_host, server.http_port, http_tls), hl7_listeners(settings))
+
+
+def hl7_listeners(settings: Settings) -> tuple[Listener, ...]:
+    """The MLLP ports, by the same rule as the DICOM ports. Raises `SettingsError`."""
+    hl7, has_tls = settings.hl7, bool(settings.server.tls_certificate)
+    if not hl7.listen:
+        return ()
+    loopback = is_loopback(hl7.host)
+    if not hl7.sources and not (loopback and hl7.allow_unknown_on_loopback):
+        raise SettingsError(
+            "hl7.listen is on, and nobody may send", hint="Name the systems that send: [[hl7.sources]] with name, "
+            "application, facility and addresses."
+        )  # fmt: skip
+    if loopback or hl7.insecure_plain:
+        found = [Listener(hl7.host, hl7.port, tls=False)]
+    elif has_tls:
+        # TLS serves the network; the plain port stays for the tools of this machine.
+        found = [Listener("127.0.0.1", hl7.port, tls=False)]
+    else:
+        raise SettingsError(
+            f"hl7.host is {hl7.host}, which is not loopback, and HL7 there would be neither encrypted nor proven",
+            hint="Set server.tls_certificate (and server.tls_ca), or hl7.insecure_plain = true if a closed network or "
+            "a tunnel protects it.",
+        )
+    if has_tls:
+        found.append(Listener(hl7.host, hl7.tls_port, tls=True))
+    return tuple(found)
+
+
+def check_hl7(settings: Settings) -> None:
+    """Sources and destinations. Raises `SettingsError`."""
+    from vesalius.hl7.charsets import term_of
+    from vesalius.hl7.mapping import FieldMap
+
+    hl7 = settings.hl7
+    for kind, rows in (("sources", hl7.sources), ("destinations", hl7.destinations)):
+        names = [one.name for one in rows]
+        if len(names) != len(set(names)):
+            raise SettingsError(f"hl7.{kind}: two have the same name")
+        for one in rows:
+            if term_of(one.charset) is None:
+                raise SettingsError(
+                    f"hl7.{kind}: {one.name}: the character set {one.charset!r} is not known",
+                    hint='Write a value of HL7 table 0211, as "UNICODE UTF-8" or "8859/1".',
+                )
+    for source in hl7.sources:
+        FieldMap({field.name: field.path for field in source.fields})
+        for address in source.addresses:
+            try:
+                ipaddress.ip_network(address, strict=False)
+            except ValueError:
+                raise SettingsError(
+                    f"hl7.sources: {source.name}: {address!r} is no address and no network",
+                    hint="Write it in numbers, as 10.1.2.3 or 10.1.2.0/24.",
+                ) from None
+    for target in hl7.destinations:
+        if not target.tls and not target.insecure_plain and not _is_near(target.host):
+            raise SettingsError(
+                f"hl7.destinations: {target.name}: HL7 to {target.host} would not be encrypted",
+                hint="Set tls = true, or insecure_plain = true if a closed network or a tunnel protects it.",
+            )
+
+
+def _is_near(host: str) -> bool:
+    """Whether a destination is this machine; a name that is not known now may be known later, and is far."""
+    try:
+        return is_loopback(host)
+    except SettingsError:
+        return False
 
 
 def check(settings: Settings) -> Listeners:
@@ -105,6 +175,7 @@ def check(settings: Settings) -> Listeners:
         path = getattr(settings.server, name)
         if path and not Path(path).is_file():
             raise SettingsError(f"server.{name}: there is no file {path}")
+    check_hl7(settings)
     return listeners(settings)
 
 

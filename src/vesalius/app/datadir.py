@@ -86,6 +86,7 @@ def write_state(run: Path, running: Running) -> None:
         "workers": running.workers,
         "dimse": [{"host": one.host, "port": one.port, "tls": one.tls} for one in running.listeners.dimse],
         "http": {"host": http.host, "port": http.port, "tls": http.tls},
+        "hl7": [{"host": one.host, "port": one.port, "tls": one.tls} for one in running.listeners.hl7],
     }
     fresh = run / f"{STATE}.new"
     try:

@@ -33,7 +33,7 @@ import structlog
 from vesalius import __version__
 from vesalius.app import metrics
 from vesalius.app.board import Board, State
-from vesalius.app.checks import Listeners, check, reserve, web_worker_count, worker_count
+from vesalius.app.checks import Listener, Listeners, check, reserve, web_worker_count, worker_count
 from vesalius.app.datadir import STATE, Running, make_folders, take_lock, write_state
 from vesalius.app.process import fork_child, name_process
 from vesalius.app.settings import Settings
@@ -108,7 +108,9 @@ class Supervisor:
             log.info(
                 "ready", ae_title=running.ae_title, workers=count, seconds=round(running.seconds, 3),
                 dimse=[f"{one.host}:{one.port}{' tls' if one.tls else ''}" for one in listeners.dimse],
-                http=f"{listeners.http.host}:{listeners.http.port}", version=__version__,
+                http=f"{listeners.http.host}:{listeners.http.port}",
+                hl7=[f"{one.host}:{one.port}{' tls' if one.tls else ''}" for one in listeners.hl7],
+                version=__version__,
             )  # fmt: skip
             self.announce(running)
             self._watch(wake, listeners)
@@ -122,14 +124,14 @@ class Supervisor:
             os.close(lock)
 
     def _reserve(self, wanted: Listeners) -> Listeners:
-        dimse = []
-        for listener in wanted.dimse:
+        def hold(listener: Listener) -> Listener:
             reserved, held = reserve(listener)
-            dimse.append(reserved)
             self._held.append(held)
-        http, held = reserve(wanted.http)
-        self._held.append(held)
-        return Listeners(tuple(dimse), http)
+            return reserved
+
+        dimse = tuple(hold(listener) for listener in wanted.dimse)
+        http = hold(wanted.http)
+        return Listeners(dimse, http, tuple(hold(listener) for listener in wanted.hl7))
 
     def _catch_signals(self) -> int:
         """Every signal makes the returned descriptor readable; stop requests are counted."""

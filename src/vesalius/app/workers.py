@@ -37,6 +37,7 @@ PRELOADED = (
     "prometheus_client.multiprocess",
     "vesalius.app.clinical",
     "vesalius.app.duties",
+    "vesalius.app.hl7",
     "vesalius.app.metrics",
     "vesalius.app.wiring",
     "vesalius.archive.copies",
@@ -107,6 +108,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     from vesalius.app.board_associations import tell
     from vesalius.app.clinical import Clinical
     from vesalius.app.duties import WorkerDuties
+    from vesalius.app.hl7 import Hl7
     from vesalius.app.jobs import owner_of
     from vesalius.app.metrics import Metrics
     from vesalius.app.wiring import build, server_tls, services
@@ -127,6 +129,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
         stop = _stop_event()
         tls = server_tls(settings)
         clinical = Clinical(archive, owner, rung=board.rung, observe=metrics.job_ended)
+        hl7 = Hl7(archive, owner)
         servers = []
         pressure = None
         for listener in listeners.dimse:
@@ -144,6 +147,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
             servers.append(server)
         duties.start()
         clinical.start()
+        await hl7.start(listeners.hl7)
         name = f"dimse {board.rows()[row].number}"
         telling = asyncio.create_task(tell(partial(board.set_associations, row), servers, name))
         _settle()
@@ -151,6 +155,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
         ready()
         await stop.wait()
         await clinical.stop()
+        await hl7.stop(settings.server.grace)
         await asyncio.gather(*(server.stop(settings.server.grace) for server in servers))
         telling.cancel()
 

@@ -59,6 +59,7 @@ def _register() -> None:
         echo,
         export,
         find,
+        hl7,
         import_,
         jobs,
         notes,
@@ -82,6 +83,7 @@ def _register() -> None:
     _add("send", send.send, move)
     _add("retrieve", retrieve.retrieve, move)
     _add("echo", echo.echo, move)
+    app.add_typer(hl7.app, name="hl7", rich_help_panel=move)
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
     _add("commit", commitments.commit, move)
     _add("commitments", commitments.commitments, move)

@@ -124,6 +124,8 @@ def _announce(running: Running) -> None:
     grid.add_column()
     for one in running.listeners.dimse:
         grid.add_row("DICOM", f"[bold]{running.ae_title}[/]@{one.host}:{one.port}{'  TLS' if one.tls else ''}")
+    for one in running.listeners.hl7:
+        grid.add_row("HL7", f"{one.host}:{one.port}{'  TLS' if one.tls else ''}")
     http = running.listeners.http
     grid.add_row("HTTP", f"http{'s' if http.tls else ''}://{http.host}:{http.port}/")
     grid.add_row("Data", str(Path(running.data).absolute()))

@@ -372,5 +372,15 @@ def digest_of(raw: bytes) -> bytes:
     return hashlib.sha256(raw.rstrip(b"\r\n ")).digest()
 
 
+def readable(raw: bytes) -> str:
+    """The text of a message for people: in its own character set, or as near as it comes."""
+    text = raw[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").decode("latin_1")
+    try:
+        declared = parse(re.split(r"[\r\n]", text.lstrip("\r\n "), maxsplit=1)[0]).msh.repetitions(18)
+        return charsets.decode(raw, declared, UTF_8)
+    except BadMessage:
+        return raw.decode("utf_8", "replace")
+
+
 def _shown(control_id: str) -> str:
     return control_id if _CONTROL_ID.fullmatch(control_id) else repr(control_id[:40])
