@@ -330,6 +330,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
         clock=archive.clock,
         peers=archive.peers,
         pool=ThreadPoolExecutor(web.threads, "web"),
+        promised=archive.commit.kept.promised,
         caller=ArchiveCaller(archive),
         view=WebSettings(
             ae_title=settings.server.ae_title,

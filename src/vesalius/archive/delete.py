@@ -11,6 +11,10 @@ Taking back is the same in reverse: a second tombstone first, then the data sets
 and go into the index as a recovery would put them there. What came under the same UID in the meantime stays
 current, and the one that comes back is then the conflict copy.
 
+An instance that this archive has committed itself to (`archive/commit.py`) may have no other copy left in the world. It
+can be deleted, but not in silence: a reason is needed, how many there were stands with the reason in the tombstone for
+ever, and the one who deletes is told.
+
 Both run between two batches of the group commit, so that nothing of the same pack can pass the tombstone on its way
 into the index: a recovery only looks behind what is indexed.
 """
@@ -18,6 +22,7 @@ into the index: a recovery only looks behind what is indexed.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -48,15 +53,33 @@ class CannotUndelete(DuplicateRefused):
     """The deletion was taken back already, or its bytes are destroyed or about to be."""
 
 
+class CommittedWithoutReason(DuplicateRefused):
+    """Instances that were promised to a peer are to be deleted, and nobody says why."""
+
+
+# How many instances under (study, series, instance) this archive has committed itself to.
+Promised = Callable[[str, str, str], int]
+
+
 class Delete:
     """Deletes and undeletes. Blocks; use it from any thread. `window` in seconds."""
 
-    def __init__(self, index: Index, blobs: BlobStore, ingest: Ingest, clock: Clock, *, window: float) -> None:
+    def __init__(
+        self,
+        index: Index,
+        blobs: BlobStore,
+        ingest: Ingest,
+        clock: Clock,
+        *,
+        window: float,
+        promised: Promised = lambda study, series, sop_instance: 0,
+    ) -> None:
         self._index = index
         self._blobs = blobs
         self._ingest = ingest
         self._clock = clock
         self._window = window
+        self.promised = promised
 
     def delete(
         self,
@@ -70,14 +93,22 @@ class Delete:
     ) -> Deletion:
         """Delete a study, a series of it, or an instance of that, conflict copies included.
 
-        Raises `NoSuchInstance`, `CannotUnderstand` for what is no UID or an absurd text, `OutOfResources`,
-        `VolumeReadOnly`, `IndexUnavailable`: then the deletion may still come to its end by itself.
+        Raises `NoSuchInstance`, `CannotUnderstand` for what is no UID or an absurd text, `CommittedWithoutReason`,
+        `OutOfResources`, `VolumeReadOnly`, `IndexUnavailable`: then the deletion may still come to its end by itself.
         """
         for uid in (study, *filter(None, (series, sop_instance))):
             if not is_tolerable_uid(uid):
                 raise CannotUnderstand("what is to be deleted is named by something that is no UID")
         if len(reason) > LONGEST_TEXT or len(who) > LONGEST_TEXT:
             raise CannotUnderstand(f"a reason or name has at most {LONGEST_TEXT} characters")
+        promised = self.promised(study, series, sop_instance)
+        if promised and not reason.strip():
+            raise CommittedWithoutReason(
+                f"this archive has committed itself to keep {promised} of these instances",
+                hint="say why they are deleted",
+            )
+        if promised:
+            reason = f"{reason.strip()} [storage commitment had been given for {promised} of them]"
         level = Level.IMAGE if sop_instance else Level.SERIES if series else Level.STUDY
         deletion = uuid.uuid4().hex
         described = (level, study, series, sop_instance, self._clock.utc(), who, address, reason)
@@ -95,6 +126,8 @@ class Delete:
         if not made:
             raise NoSuchInstance("nothing is kept under these UIDs")
         log.info("deleted", deletion=deletion, study=study, level=level.name, instances=made[0].instances)
+        if promised:
+            log.warning("deleted-although-committed", deletion=deletion, study=study, committed=promised)
         return made[0]
 
     def _remove(self, tombstone: Tombstone) -> None:

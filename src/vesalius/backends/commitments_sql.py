@@ -49,7 +49,10 @@ _CHECKED = (
 )
 _TRIED = "UPDATE commitment SET reports = reports + 1 WHERE id = ?"
 _TOLD = "UPDATE commitment SET state = 'told', active = 0, done_at = ?, remark = '' WHERE id = ?"
-_ASKED = "UPDATE commitment SET state = 'asked', checked_at = ?, remark = '' WHERE id = ? AND state IN ('planned', 'refused', 'expired')"
+_ASKED = (
+    "UPDATE commitment SET state = 'asked', checked_at = ?, remark = '' WHERE id = ? "
+    "AND state IN ('planned', 'refused', 'expired')"
+)
 _ENDED = "UPDATE commitment SET state = ?, active = 0, done_at = ?, remark = ? WHERE id = ?"
 _RESULT = "UPDATE commitment SET state = ?, failed = ?, done_at = ?, remark = '' WHERE id = ?"
 _COUNTS = "SELECT role, state, COUNT(*) FROM commitment GROUP BY role, state"

@@ -60,8 +60,8 @@ _END = "DELETE FROM relay WHERE name = ?"
 def enqueue(tx: Transaction, job: Job, now: str, *, later: bool = False) -> int | None:
     """Keep a job; its id, or None where one of its kind and key is open already.
 
-    `later` is for what is to wait until all is quiet: an open one takes over `not_before` and payload; where somebody is
-    at it already, another one follows it (its key ends with "+").
+    `later` is for what is to wait until all is quiet: an open one takes over `not_before` and payload; where somebody
+    is at it already, another one follows it (its key ends with "+").
     """
     payload = json.dumps(dict(job.payload), separators=(",", ":"), ensure_ascii=False)
     not_before = job.not_before or now

@@ -56,15 +56,20 @@ def delete(
         found = archive.index.kept(study, series, instance)
         if not found:
             raise NoSuchInstance("nothing is kept under these UIDs", hint="See what there is: vesalius find")
+        verbs = _verbs(archive)
+        promised = verbs.promised(study, series, instance)
+        if promised:
+            output.note(
+                f"Storage commitment was given for {promised:,} of them: their senders may have no copy any more."
+            )
         if not yes:
             kept = sum(one.member.dataset_length for one in found)
             what = "instance" if instance else "series" if series else "study"
             if not typer.confirm(f"Delete this {what}, {len(found):,} instances ({output.size(kept)})?", err=True):
                 raise typer.Exit(exit_codes.FAILED)
-        verbs = _verbs(archive)
         made = verbs.delete(study, series, instance, reason=reason.strip(), who=_who())
         if json:
-            output.facts(_row(made, verbs), json=True)
+            output.facts({**_row(made, verbs), "committed": promised}, json=True)
         else:
             output.note(
                 f"Deleted {made.instances:,} instances. To take it back until {_day(verbs.ends(made))}: "
@@ -123,7 +128,14 @@ def _verbs(archive: Archive) -> Delete:
     from vesalius.archive.delete import Delete
 
     window = archive.settings.store.undelete_window
-    return Delete(archive.index, archive.blobs, archive.ingest, archive.clock, window=window)
+    return Delete(
+        archive.index,
+        archive.blobs,
+        archive.ingest,
+        archive.clock,
+        window=window,
+        promised=archive.commit.kept.promised,
+    )
 
 
 def _who() -> str:

@@ -88,16 +88,21 @@ class WebContext:
     peers: Callable[[], dict[str, Peer]]  # blocks
     pool: ThreadPoolExecutor
     view: WebSettings = field(default_factory=WebSettings)
+    # How many instances under (study, series, instance) were promised to peers (storage commitment). Blocks.
+    promised: Callable[[str, str, str], int] = lambda study, series, sop_instance: 0
     caller: Caller | None = None  # None: peers are not called from here
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)
+    ahead_pool: ThreadPoolExecutor = field(init=False)  # reads what an answer needs next; waits for no other thread
     _waiting: _Waiting = field(default_factory=_Waiting)
     _pixels_waiting: _Waiting = field(default_factory=_Waiting)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder))
-        object.__setattr__(self, "pixel_pool", ThreadPoolExecutor((os.cpu_count() or 1) + 2, "pixels"))
+        processors = os.cpu_count() or 1
+        object.__setattr__(self, "pixel_pool", ThreadPoolExecutor(processors + 2, "pixels"))
+        object.__setattr__(self, "ahead_pool", ThreadPoolExecutor(processors, "ahead"))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that blocks in the pool. Raises what it raises, and `Problem` (503) when too much waits."""
@@ -118,7 +123,7 @@ class WebContext:
 
     def shutdown(self) -> None:
         """Let the threads end; what still waits for one never runs."""
-        for pool in (self.pool, self.pixel_pool):
+        for pool in (self.pool, self.pixel_pool, self.ahead_pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def stream(self, chunks: Iterator[T]) -> AsyncIterator[T]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from vesalius.archive.delete import LONGEST_TEXT
+from vesalius.archive.delete import LONGEST_TEXT, CommittedWithoutReason
 from vesalius.web.context import WebContext
 from vesalius.web.deletions import described, verbs
 from vesalius.web.errors import Problem
@@ -37,15 +37,20 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
             reason = unquote(request.headers.get("deletion-reason", ""))
         if len(reason) > LONGEST_TEXT:
             raise Problem(400, f"a reason has at most {LONGEST_TEXT} characters")
-        made = await ctx.call(
-            delete.delete,
-            target.study,
-            target.series or "",
-            target.instance or "",
-            reason=reason,
-            who="",
-            address=request.client.host if request.client is not None else "",
-        )
-        return Response(msgspec.json.encode(described(made, delete.ends(made))), 200, {}, JSON)
+        keys = (target.study, target.series or "", target.instance or "")
+        promised = await ctx.call(delete.promised, *keys)
+        try:
+            made = await ctx.call(
+                delete.delete,
+                *keys,
+                reason=reason,
+                who="",
+                address=request.client.host if request.client is not None else "",
+            )
+        except CommittedWithoutReason as error:
+            raise Problem(409, error.message, error.hint) from None
+        body = described(made, delete.ends(made)) | {"committed": promised}
+        headers = {"Warning": f'299 Vesalius "storage commitment had been given for {promised} instances"'}
+        return Response(msgspec.json.encode(body), 200, headers if promised else {}, JSON)
 
     return [Route(path, remove, methods=["DELETE"], name=f"delete-{level.name.lower()}") for path, level in LEVELS]

@@ -40,7 +40,7 @@ _decode = msgspec.json.Decoder(_Undelete).decode
 
 def verbs(ctx: WebContext) -> Delete:
     """The verbs over the context's archive."""
-    return Delete(ctx.index, ctx.blobs, ctx.ingest, ctx.clock, window=ctx.view.undelete_window)
+    return Delete(ctx.index, ctx.blobs, ctx.ingest, ctx.clock, window=ctx.view.undelete_window, promised=ctx.promised)
 
 
 def described(deletion: Deletion, until: str) -> dict[str, Any]:
