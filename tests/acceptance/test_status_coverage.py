@@ -37,6 +37,10 @@ from vesalius.standard.statuses import SUCCESS
 
 HERE = "test_status_coverage.py"
 DIMSE, AWAY = "bad_input/test_dimse.py", "bad_input/test_away.py"
+COMMITMENT = "commitment/test_bad_requests.py"
+N_AWAY = (COMMITMENT, "test_a_database_that_is_away_is_0213_and_a_fault_of_ours_0110_without_its_text")
+NO_RESULT = (COMMITMENT, "test_what_was_not_asked_or_is_no_result_is_refused_with_its_status")
+INCOMPLETE = (COMMITMENT, "test_a_notification_that_lacks_something_is_refused_with_the_element")
 MOVING, QUERIES = "retrieve/test_move.py", "associations/test_find.py"
 FAULT = (AWAY, "test_a_fault_of_our_own_is_a_failure_without_its_text")
 RIGHTS = (DIMSE, "test_d14_without_the_right_every_service_answers_0124")
@@ -93,6 +97,28 @@ PRODUCED: dict[tuple[str, int], tuple[str, str]] = {
     ("C-GET", 0xA900): NAMES_NOTHING,
     ("C-GET", 0xC000): NO_DATA_SET,
     ("C-GET", 0xC001): FAULT,
+    ("N-ACTION", 0x0000): (COMMITMENT, "test_a_good_request_is_0000_and_durable"),
+    ("N-ACTION", 0x0110): (COMMITMENT, "test_a_request_that_cannot_be_read_is_0110_and_one_over_the_cap_0213"),
+    ("N-ACTION", 0x0112): (COMMITMENT, "test_d24_action_type_2_is_0123_and_another_instance_is_0112"),
+    ("N-ACTION", 0x0115): (COMMITMENT, "test_d24_what_is_missing_is_0115_with_the_element_and_nothing_is_kept"),
+    ("N-ACTION", 0x0123): (COMMITMENT, "test_d24_action_type_2_is_0123_and_another_instance_is_0112"),
+    ("N-ACTION", 0x0124): (COMMITMENT, "test_without_its_right_each_is_0124"),
+    ("N-ACTION", 0x0213): N_AWAY,
+    ("N-EVENT-REPORT", 0x0000): (COMMITMENT, "test_a_result_is_taken_whatever_the_roles_and_again_and_once"),
+    ("N-EVENT-REPORT", 0x0110): N_AWAY,
+    ("N-EVENT-REPORT", 0x0112): NO_RESULT,
+    ("N-EVENT-REPORT", 0x0113): NO_RESULT,
+    ("N-EVENT-REPORT", 0x0115): NO_RESULT,
+    ("N-EVENT-REPORT", 0x0213): N_AWAY,
+    ("N-CREATE", 0x0000): (COMMITMENT, "test_a_notification_is_kept_once_under_its_uid_or_one_made_for_it"),
+    ("N-CREATE", 0x0106): INCOMPLETE,
+    ("N-CREATE", 0x0110): N_AWAY,
+    ("N-CREATE", 0x0111): (COMMITMENT, "test_a_notification_is_kept_once_under_its_uid_or_one_made_for_it"),
+    ("N-CREATE", 0x0117): INCOMPLETE,
+    ("N-CREATE", 0x0120): INCOMPLETE,
+    ("N-CREATE", 0x0121): INCOMPLETE,
+    ("N-CREATE", 0x0124): (COMMITMENT, "test_without_its_right_each_is_0124"),
+    ("N-CREATE", 0x0213): N_AWAY,
 }
 
 

@@ -22,6 +22,8 @@ _ANY: Mapping[int, str] = {
 _FAULT = "a fault of this archive; the log tells of it"
 _UNREADABLE = "the identifier is no data set"
 _RIGHT = "the peer lacks the right to"
+_N_FAULT = "the data set cannot be read, or a fault of this archive; the log tells of it"
+_N_RESOURCES = "the index is away, or the data set is larger than the limit"
 _NO_IDENTIFIER = "the request has no identifier"
 
 _FIND: Mapping[int, str] = {
@@ -75,6 +77,36 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         statuses.MOVE_DESTINATION_UNKNOWN: "the move destination is no peer of this archive",
     },
     "C-GET": _GET,
+    # Of the N- services: those of PS3.7 10.1 that one of the SOP classes here produces.
+    "N-ACTION": {
+        statuses.SUCCESS: "storage commitment: the request is durable; its result follows",
+        statuses.PROCESSING_FAILURE: _N_FAULT,
+        statuses.NO_SUCH_SOP_INSTANCE: "storage commitment: not its well-known instance",
+        statuses.INVALID_ARGUMENT_VALUE: "storage commitment: the Transaction UID or the sequence of references is "
+        "missing, empty, or holds what is no UID",
+        statuses.NO_SUCH_ACTION: "storage commitment: another action type than 1",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} commit",
+        statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+    },
+    "N-EVENT-REPORT": {
+        statuses.SUCCESS: "storage commitment: the result of a request of this archive is durable, now or already",
+        statuses.PROCESSING_FAILURE: _N_FAULT,
+        statuses.NO_SUCH_SOP_INSTANCE: "storage commitment: not its well-known instance",
+        statuses.NO_SUCH_EVENT_TYPE: "storage commitment: another event type than 1 and 2",
+        statuses.INVALID_ARGUMENT_VALUE: "storage commitment: no request of this Transaction UID was made to this peer",
+        statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+    },
+    "N-CREATE": {
+        statuses.SUCCESS: "instance availability: the notification is durable",
+        statuses.INVALID_ATTRIBUTE_VALUE: "instance availability: the availability is none of its terms",
+        statuses.PROCESSING_FAILURE: _N_FAULT,
+        statuses.DUPLICATE_SOP_INSTANCE: "instance availability: a notification of this UID is kept already",
+        statuses.INVALID_SOP_INSTANCE: "the SOP Instance UID breaks the rules of construction",
+        statuses.MISSING_ATTRIBUTE: "an attribute of type 1 is missing",
+        statuses.MISSING_ATTRIBUTE_VALUE: "an attribute of type 1 is empty",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} notify",
+        statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+    },
 }
 
 
