@@ -104,6 +104,10 @@ class Destination:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close every connection; new ones are taken."""
         for connection in self._open:
             try:
                 connection.shutdown(socket.SHUT_RDWR)

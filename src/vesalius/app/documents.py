@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from vesalius.app import dicomweb
+from vesalius.app import dicomweb, hl7_document
 from vesalius.app.conformance import statement, table
 from vesalius.app.settings_load import SettingInfo, settings_of
 
@@ -81,4 +81,9 @@ def settings_page() -> str:
 
 def pages() -> dict[str, Callable[[], str]]:
     """File name in `docs/reference` -> what it must hold. The command line's page is made by `cli/reference.py`."""
-    return {"settings.md": settings_page, "conformance.md": statement, "dicomweb.md": dicomweb.page}
+    return {
+        "settings.md": settings_page,
+        "conformance.md": statement,
+        "dicomweb.md": dicomweb.page,
+        "hl7.md": hl7_document.page,
+    }

@@ -4,14 +4,8 @@ Theory. `compose` turns a batch of events into drafts, inside the transaction th
 event becomes its messages exactly once. It reads the nouns as they are now: a message tells the state of affairs, not
 a difference. Which topics a destination gets is its setting; a destination whose name is also that of a source is not
 told what it has said itself. Every value is written under our own delimiters and escaped, so nothing that came in as
-data goes out as structure (T16).
-
-| topic | event | message |
-| --- | --- | --- |
-| orders | order-state | ORM^O01 or OMI^O23 with ORC-1 SC, ORC-5 the order's and OBR-25 the result's status |
-| schedule | step-scheduled, step-moved, step-state (cancelled, no show) | SIU^S12, S13, S15, S26 |
-| charges | performed-state (completed) | DFT^P03, one FT1 for each performed procedure code |
-| images | images-complete | ORU^R01, OBR-25 R: Study Instance UID and number of instances |
+data goes out as structure (T16). `TOPIC_ROWS` says what
+becomes of which event.
 """
 
 from __future__ import annotations
@@ -41,7 +35,26 @@ from vesalius.ports.hl7 import Draft
 from vesalius.ports.ris import RisView
 from vesalius.wire.hl7_message import Field, Message, Raw, Segment, build
 
-TOPICS: tuple[str, ...] = ("orders", "schedule", "charges", "images")
+# Topic, event, message.
+TOPIC_ROWS: tuple[tuple[str, str, str], ...] = (
+    ("orders", "the state of an order changes", "ORM^O01 or OMI^O23: ORC-1 SC, ORC-5 table 0038, OBR-25 table 0123"),
+    (
+        "schedule",
+        "a step is planned, moved, cancelled, or the patient did not come",
+        "SIU^S12, SIU^S13, SIU^S15, SIU^S26",
+    ),
+    (
+        "charges",
+        "a performed step (MPPS) is completed",
+        "DFT^P03: one FT1 for each performed procedure code; without one, what the catalogue charges for the order",
+    ),
+    (
+        "images",
+        "every image that a performed step told of has arrived",
+        "ORU^R01: OBR-25 R, OBX with the Study Instance UID and the number of instances",
+    ),
+)
+TOPICS: tuple[str, ...] = tuple(row[0] for row in TOPIC_ROWS)
 
 # ORC-5 (table 0038) and OBR-25 (table 0123).
 _STATUS: dict[OrderState, tuple[str, str]] = {
