@@ -41,6 +41,7 @@ class SuvKind(StrEnum):
     BODY_WEIGHT = "suvbw"
     LEAN_JANMAHASATIAN = "suvlbm"
     LEAN_JAMES = "suvlbm-james"
+    LEAN_JAMES_120 = "suvlbm-james120"
     SURFACE = "suvbsa"
     IDEAL_WEIGHT = "suvibw"
 
@@ -50,15 +51,17 @@ UNITS: dict[SuvKind, tuple[str, str]] = {
     SuvKind.BODY_WEIGHT: ("g/ml{SUVbw}", "SUVbw"),
     SuvKind.LEAN_JANMAHASATIAN: ("g/ml{SUVlbm(Janma)}", "SUVlbm (Janmahasatian)"),
     SuvKind.LEAN_JAMES: ("g/ml{SUVlbm(James128)}", "SUVlbm (James)"),
+    SuvKind.LEAN_JAMES_120: ("g/ml{SUVlbm}", "SUVlbm (James, 120)"),
     SuvKind.SURFACE: ("cm2/ml{SUVbsa}", "SUVbsa"),
     SuvKind.IDEAL_WEIGHT: ("g/ml{SUVibw}", "SUVibw"),
 }
 
-# SUV Type (0054,1006), PS3.3 C.8.9.1.1.11; a lean body mass without its author is the older one, James's.
+# SUV Type (0054,1006), PS3.3 C.8.9.1.1.11; LBM alone is James as it was first written down, with 120 for men
+# (PS3.16, 126411); LBMJAMES128 is what James had measured.
 SUV_TYPES: dict[str, SuvKind] = {
     "": SuvKind.BODY_WEIGHT,
     "BW": SuvKind.BODY_WEIGHT,
-    "LBM": SuvKind.LEAN_JAMES,
+    "LBM": SuvKind.LEAN_JAMES_120,
     "LBMJAMES128": SuvKind.LEAN_JAMES,
     "LBMJANMA": SuvKind.LEAN_JANMAHASATIAN,
     "BSA": SuvKind.SURFACE,
@@ -169,9 +172,10 @@ def body(ds: Dataset, kind: SuvKind) -> float:
     if kind is SuvKind.LEAN_JANMAHASATIAN:
         index = weight / height**2
         return 1000 * 9270 * weight / ((6680 + 216 * index) if sex == "M" else (8780 + 244 * index))
-    if kind is SuvKind.LEAN_JAMES:
+    if kind in (SuvKind.LEAN_JAMES, SuvKind.LEAN_JAMES_120):
+        of_men = 128 if kind is SuvKind.LEAN_JAMES else 120
         square = (weight / (height * 100)) ** 2
-        lean = 1.10 * weight - 128 * square if sex == "M" else 1.07 * weight - 148 * square
+        lean = 1.10 * weight - of_men * square if sex == "M" else 1.07 * weight - 148 * square
         if lean <= 0:
             raise NoValue("the formula of James gives no lean mass for this weight and size", hint="Ask for suvlbm.")
         return 1000 * lean

@@ -49,7 +49,8 @@ class Wish(StrEnum):
     NATURAL = "natural"  # what the image says they are: HU, Bq/ml, Gy ...
     SUV_BODY_WEIGHT = "suvbw"
     SUV_LEAN = "suvlbm"  # lean body mass of Janmahasatian
-    SUV_LEAN_JAMES = "suvlbm-james"
+    SUV_LEAN_JAMES = "suvlbm-james"  # with 128 for men
+    SUV_LEAN_JAMES_120 = "suvlbm-james120"  # as SUV Type LBM has it
     SUV_SURFACE = "suvbsa"
     SUV_IDEAL_WEIGHT = "suvibw"
     REAL_WORLD = "rwv"  # by Real World Value Mapping

@@ -155,6 +155,7 @@ def test_sizes_of_the_body_are_those_of_their_papers() -> None:
     man = pet(PatientSex="M", PatientWeight="80", PatientSize="1.80")
     assert body(man, SuvKind.LEAN_JANMAHASATIAN) == pytest.approx(1000 * 741600 / (6680 + 216 * 24.691358), abs=1)
     assert body(man, SuvKind.LEAN_JAMES) == pytest.approx(1000 * (88 - 128 * (80 / 180) ** 2), abs=1e-6)
+    assert body(man, SuvKind.LEAN_JAMES_120) == pytest.approx(1000 * (88 - 120 * (80 / 180) ** 2), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SuvKind if kind is not SuvKind.BODY_WEIGHT])
