@@ -123,6 +123,15 @@ class WebSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
             ge=0,
         ),
     ] = 1 << 30
+    volumes_disk: Annotated[
+        int,
+        setting(
+            "Volumes of series kept as files in `run/volumes` of the data directory, for planes and chunks.",
+            why="A CT of 500 images is 500 MiB as HU: some forty at hand. It may be removed at any time.",
+            unit="bytes",
+            ge=1 << 20,
+        ),
+    ] = 20 << 30
     assets: Annotated[
         str,
         setting(

@@ -24,6 +24,7 @@ from vesalius.imaging.description import Description
 from vesalius.imaging.layout import Layout
 from vesalius.imaging.meanings import Meanings
 from vesalius.imaging.pixels import cell_form, stored_frame, stored_type
+from vesalius.imaging.resampling import Abandoned
 from vesalius.imaging.slices import Slice, whole
 from vesalius.imaging.sources import SeriesSource, SliceHeader
 from vesalius.imaging.space import Finding, Grid, Mask, Values, Volume
@@ -33,10 +34,6 @@ from vesalius.imaging.values import Census, Meaning
 FRACTIONAL_MAXIMUM, SEGMENTATION_TYPE = 0x0062000E, 0x00620001
 
 Plane = npt.NDArray[Any]
-
-
-class Abandoned(Exception):
-    """Nobody wants the volume any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +243,7 @@ class VolumePlan:
         if frame is None or shifts is None:
             yield from slices
             return
-        fill = -1000.0 if self.unit_label.startswith("HU") else 0.0
+        fill = -1024.0 if self.unit == "[hnsf'U]" else 0.0
         for (plane, nothing), shift in zip(slices, shifts.pixels, strict=True):
             moved, empty = straightened(plane.astype(np.float32, copy=False), shift, frame, fill)
             if nothing is not None:

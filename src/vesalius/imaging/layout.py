@@ -98,4 +98,4 @@ def _places(slices: tuple[Slice, ...], spacing: Spacing) -> Floats:
     wanted = along[0] + spacing.step * np.arange(count)
     places = np.interp(wanted, along, np.arange(len(along), dtype=np.float64))
     near = np.rint(places)
-    return np.where(np.abs(places - near) < 1e-3, near, places)
+    return np.asarray(np.where(np.abs(places - near) < 1e-3, near, places), np.float64)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.imaging.fill import Abandoned, VolumePlan
+from vesalius.imaging.fill import VolumePlan
 from vesalius.imaging.layout import Layout, layout_of
 from vesalius.imaging.meanings import Meanings
 from vesalius.imaging.pixels import stored_frame
+from vesalius.imaging.resampling import Abandoned
 from vesalius.imaging.segments import segment_layouts
 from vesalius.imaging.slices import Refusal, Slice, slices_of
 from vesalius.imaging.sorting import Stack, stacks_of

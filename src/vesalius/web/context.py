@@ -35,6 +35,7 @@ from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
 from vesalius.web.site import Site
+from vesalius.web.volume_store import VolumeStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class WebSettings:
     cache: Path | None = None  # folder for what may be made again at any time; None: memory alone
     metadata_memory: int = 32 << 20  # compressed metadata of series, in this process
     metadata_disk: int = 1 << 30  # and in `cache`
+    volumes_disk: int = 20 << 30  # volumes, filled, in `cache` (in a temporary folder without one)
     assets: Path | None = None  # folder of the viewer's files, installed from npm; None: there is no viewer
     upload_idle: float = 60.0  # an upload that brings nothing for this long is ended
     store_bytes: int = 64 << 30  # largest body of STOW-RS; 0: no limit
@@ -94,15 +96,15 @@ class WebContext:
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)
-    ahead_pool: ThreadPoolExecutor = field(init=False)  # reads what an answer needs next; waits for no other thread
+    volumes: VolumeStore = field(init=False)  # of stored series
     _waiting: _Waiting = field(default_factory=_Waiting)
     _pixels_waiting: _Waiting = field(default_factory=_Waiting)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder))
-        processors = os.cpu_count() or 1
-        object.__setattr__(self, "pixel_pool", ThreadPoolExecutor(processors + 2, "pixels"))
-        object.__setattr__(self, "ahead_pool", ThreadPoolExecutor(processors, "ahead"))
+        folder = self.view.cache / "volumes" if self.view.cache is not None else None
+        object.__setattr__(self, "volumes", VolumeStore(self.index, self.frames, folder, self.view.volumes_disk))
+        object.__setattr__(self, "pixel_pool", ThreadPoolExecutor((os.cpu_count() or 1) + 2, "pixels"))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that blocks in the pool. Raises what it raises, and `Problem` (503) when too much waits."""
@@ -111,6 +113,10 @@ class WebContext:
     async def heavy(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for what waits for a codec: seconds of somebody's pixels must not hold up anybody's search."""
         return await self._run(self.pixel_pool, self._pixels_waiting, partial(function, *args, **kwargs))
+
+    def heavy_task(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Task[T]:
+        """`heavy` as a task, for who waits for something else beside it."""
+        return asyncio.ensure_future(self.heavy(function, *args, **kwargs))
 
     async def _run(self, pool: ThreadPoolExecutor, waiting: _Waiting, work: Callable[[], T]) -> T:
         if waiting.calls >= self.view.waiting:
@@ -123,8 +129,9 @@ class WebContext:
 
     def shutdown(self) -> None:
         """Let the threads end; what still waits for one never runs."""
-        for pool in (self.pool, self.pixel_pool, self.ahead_pool):
+        for pool in (self.pool, self.pixel_pool):
             pool.shutdown(wait=False, cancel_futures=True)
+        self.volumes.close()
 
     async def stream(self, chunks: Iterator[T]) -> AsyncIterator[T]:
         """The items of a blocking iterator, each taken in the pool; the iterator is closed when this ends."""

@@ -38,6 +38,8 @@ from vesalius.web import (
     stow,
     thumbnail,
     uploads,
+    volume_slices,
+    volumes,
     wado,
     wado_uri,
     workstation,
@@ -65,7 +67,7 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     delete,
     capabilities,
 )
-API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, openapi)
+API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, volumes, volume_slices, openapi)
 ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
 
 

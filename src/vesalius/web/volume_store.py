@@ -1,0 +1,217 @@
+"""The volumes of a web process: found by series, made once for all who ask, given up when nobody waits any more.
+
+Theory. What a series holds is asked of the index on every request (a version, one row), so an answer is never that of
+an earlier state. Volumes are kept as files (`imaging/volume_files.py`), the last ones mapped; making one is work of
+seconds for a pool of its own, so that it never holds up a search or a picture. Everybody who asks for the same volume
+meanwhile waits for the same work; a client that goes away waits no more, and with the last of them the work ends
+(bad-input row H28).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from vesalius.archive.frames import Frames
+from vesalius.model.entities import Level
+from vesalius.model.errors import NoSuchInstance
+from vesalius.ports.index import Index
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from vesalius.imaging.sources import StoredSource
+    from vesalius.imaging.space import Volume
+    from vesalius.imaging.volumes import Irregular, Tilt, VolumePlan
+    from vesalius.web.context import WebContext
+
+T = TypeVar("T")
+
+MAPPED = 32  # volumes that one process has at hand
+BUILDERS = 2  # volumes that one process makes at once; each uses all processors for its pixels
+
+
+class ClientLeft(Exception):
+    """There is nobody to answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A volume, by what a request says of it."""
+
+    series: str
+    wish: str = "natural"
+    part: int | None = None
+    irregular: Irregular = "refuse"
+    tilt: Tilt = "correct"
+
+
+@dataclass(slots=True)
+class _Building:
+    task: asyncio.Task[Volume]
+    cancelled: threading.Event
+    waiting: int = 0
+
+
+class VolumeStore:
+    """Volumes of stored series. One for a process. `get` and the other plain functions block."""
+
+    def __init__(self, index: Index, frames: Frames, folder: Path | None, most: int) -> None:
+        self._index = index
+        self._frames = frames
+        self._folder = folder
+        self._most = most
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._studies: dict[str, str] = {}
+        self._mapped: OrderedDict[tuple[Wanted, str], Volume] = OrderedDict()
+        self._lock = threading.Lock()
+        self._building: dict[tuple[Wanted, str], _Building] = {}
+        self._pool = ThreadPoolExecutor(BUILDERS, "volumes")
+
+    # -- what blocks
+
+    def version(self, series: str) -> str:
+        """A text that changes whenever the instances of a series do. Raises `NoSuchInstance`."""
+        study = self._studies.get(series)
+        found = self._index.versions(study, series) if study is not None else {}
+        if series not in found:
+            first = next(iter(self._index.select(Level.SERIES, series=(series,))), None)
+            if first is None:
+                self._studies.pop(series, None)
+                raise NoSuchInstance("the series is not known, or has no instances")
+            self._studies[series] = first.study
+            found = self._index.versions(first.study, series)
+            if len(self._studies) > 10_000:
+                self._studies.clear()
+        return f"{self._studies.get(series, '')} {found.get(series, '')}"
+
+    def source(self, series: str) -> StoredSource:
+        """The instances of a series. Raises `NoSuchInstance`."""
+        from vesalius.imaging.sources import StoredSource
+
+        return StoredSource(list(self._index.select(Level.SERIES, series=(series,))), self._frames)
+
+    def plans(self, wanted: Wanted) -> tuple[VolumePlan, ...]:
+        """The volumes that a series holds, whichever part is wanted. Raises `NoVolume`, `NoValue`, `NoSuchInstance`."""
+        from vesalius.imaging.values import Wish
+        from vesalius.imaging.volumes import parts
+
+        return parts(self.source(wanted.series), Wish(wanted.wish), irregular=wanted.irregular, tilt=wanted.tilt)
+
+    def plan(self, wanted: Wanted) -> VolumePlan:
+        """The volume that is wanted, without its pixels. Raises as `plans`."""
+        from vesalius.imaging.volumes import chosen
+
+        return chosen(self.plans(wanted), wanted.part)
+
+    def ready(self, wanted: Wanted, version: str) -> Volume | None:
+        """The volume where this process has it at hand."""
+        with self._lock:
+            found = self._mapped.get((wanted, version))
+            if found is not None:
+                self._mapped.move_to_end((wanted, version))
+            return found
+
+    def get(
+        self, series: str, wish: str = "natural", part: int | None = None, *,
+        irregular: Irregular = "refuse", tilt: Tilt = "correct", cancelled: Callable[[], bool] | None = None,
+    ) -> Volume:  # fmt: skip
+        """A volume, made if need be. Blocks. Raises as `plans`, `Abandoned`, `LimitExceeded`, `OutOfResources`."""
+        wanted = Wanted(series, wish, part, irregular, tilt)
+        version = self.version(series)
+        return self.ready(wanted, version) or self._make(wanted, version, cancelled)
+
+    def _make(self, wanted: Wanted, version: str, cancelled: Callable[[], bool] | None = None) -> Volume:
+        from vesalius.imaging.volume_files import VolumeFiles
+
+        files = VolumeFiles(self._place(), self._most)
+        plan: VolumePlan | None = None
+        source = self.source(wanted.series)
+        key = files.key(source.digest, wanted.wish, str(wanted.part), wanted.irregular, wanted.tilt)
+        found = files.get(key)
+        if found is None:
+            plan = self.plan(wanted)
+            found = files.put(key, plan, cancelled)
+        with self._lock:
+            self._mapped[wanted, version] = found
+            while len(self._mapped) > MAPPED:
+                self._mapped.popitem(last=False)
+        return found
+
+    def _place(self) -> Path:
+        if self._folder is not None:
+            return self._folder
+        with self._lock:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="vesalius-volumes-")
+            return Path(self._temporary.name)
+
+    # -- on the event loop
+
+    async def fetch(self, ctx: WebContext, request: Request, wanted: Wanted, version: str | None = None) -> Volume:
+        """A volume for the one who asks, as long as they stay. Raises as `get`, `ClientLeft`."""
+        loop = asyncio.get_running_loop()
+        if version is None:
+            version = await ctx.call(self.version, wanted.series)
+        found = self.ready(wanted, version)
+        if found is not None:
+            return found
+        key = (wanted, version)
+        building = self._building.get(key)
+        if building is None or building.cancelled.is_set():
+            cancelled = threading.Event()
+            task = asyncio.ensure_future(
+                loop.run_in_executor(self._pool, partial(self._make, wanted, version, cancelled.is_set))
+            )
+            building = _Building(task, cancelled)  # type: ignore[arg-type]
+            self._building[key] = building
+            task.add_done_callback(partial(self._built, key, building))
+        building.waiting += 1
+        try:
+            return await stay(request, building.task)
+        finally:
+            building.waiting -= 1
+            if building.waiting == 0:
+                building.cancelled.set()
+
+    def _built(self, key: tuple[Wanted, str], building: _Building, task: asyncio.Future[Volume]) -> None:
+        if self._building.get(key) is building:
+            del self._building[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; where nobody does, nothing is left to tell
+
+    def close(self) -> None:
+        """End the work and let go of files."""
+        for building in self._building.values():
+            building.cancelled.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._mapped.clear()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+
+async def stay(request: Request, task: asyncio.Future[T]) -> T:
+    """The result of a task while the client is there; the task itself goes on. Raises `ClientLeft`."""
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientLeft
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
