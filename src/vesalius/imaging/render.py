@@ -37,7 +37,7 @@ from vesalius.imaging.lookup import (
 from vesalius.imaging.presentation import Presentation, Shutter
 from vesalius.imaging.resample import fitted_size, resized
 from vesalius.model.errors import CannotTranscode
-from vesalius.model.rendering import Region, RenderRequest, Window
+from vesalius.model.rendering import Region, RenderRequest, Window, WindowFunction
 
 # A wider range of values than this is not tabulated: 32 bit images are transformed pixel by pixel.
 TABLE = 1 << 17
@@ -179,7 +179,7 @@ def _transformed(
     elif window is None and description.voi_lut is not None:
         shown = entries_to_octets(look_up(units, description.voi_lut), description.voi_lut.bits).astype(np.float64)
     elif (chosen := window or description.window) is not None:
-        shown = windowed(units, chosen)
+        shown = windowed(units, _exact(chosen) if description.floating and window is None else chosen)
     else:
         shown = ranged(units, *_whole_range(all_values, description))
     if state.presentation_lut is not None:
@@ -190,6 +190,13 @@ def _transformed(
     inverse = inverse and state.palette is None  # a pseudo-colour state says what the lowest value looks like
     octets = to_octets(shown)
     return 255 - octets if inverse else octets
+
+
+def _exact(window: Window) -> Window:
+    """The window of an image of fractions: the half and the one of LINEAR are steps between integers (C.11.2.1.2)."""
+    if window.function is WindowFunction.LINEAR:
+        return replace(window, function=WindowFunction.LINEAR_EXACT)
+    return window
 
 
 def _whole_range(values: Numbers, description: Description) -> tuple[float, float]:
@@ -303,7 +310,7 @@ def rgb_of(colour: Colour, default: Rgb = (255, 255, 255)) -> Rgb:
         return found
     if colour.grey is None:
         return default
-    level = min(max(colour.grey, 0), 0xFFFF) * 255 // 0xFFFF
+    level = round(min(max(colour.grey, 0), 0xFFFF) * 255 / 0xFFFF)
     return level, level, level
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from vesalius.model.rendering import Fit
 
 Octets = npt.NDArray[np.uint8]
+MOST_PRODUCTS = 1 << 28  # of one matrix by another
 
 
 def fitted_size(rows: int, columns: int, aspect: float, fit: Fit | None) -> tuple[int, int]:
@@ -46,6 +49,8 @@ def _along(values: npt.NDArray[np.float32], size: int, axis: int) -> npt.NDArray
         shape = (*values.shape[:axis], size, step, *values.shape[axis + 1 :])
         mean: npt.NDArray[np.float32] = values.reshape(shape).mean(axis + 1, dtype=np.float32)
         return mean
+    if values.size * size <= MOST_PRODUCTS:
+        return _weighted(values, _shares(old, size), axis)
     # The mean over a stretch that ends inside pixels is the difference of the integral at its ends.
     integral = np.concatenate(
         (np.zeros_like(np.take(values, [0], axis), np.float64), np.cumsum(values, axis, dtype=np.float64)), axis
@@ -54,6 +59,26 @@ def _along(values: npt.NDArray[np.float32], size: int, axis: int) -> npt.NDArray
     at_edges = _between(integral, edges, axis)
     result: npt.NDArray[np.float32] = (np.diff(at_edges, axis=axis) / (old / size)).astype(np.float32)
     return result
+
+
+@lru_cache(maxsize=16)
+def _shares(old: int, size: int) -> npt.NDArray[np.float32]:
+    """How much of each new pixel is covered by each old one: (size, old), every row sums up to 1."""
+    edges = np.arange(size + 1) * (old / size)
+    starts = np.arange(old)
+    covered = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    shares: npt.NDArray[np.float32] = (np.clip(covered, 0, 1) * (size / old)).astype(np.float32)
+    return shares
+
+
+def _weighted(values: npt.NDArray[np.float32], shares: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
+    """The means as one product of matrices: four times as quick as the integral, but its work grows with the square."""
+    if axis == 0:
+        product = shares @ values.reshape(values.shape[0], -1)
+        return product.reshape(shares.shape[0], *values.shape[1:])
+    if values.ndim == 2:
+        return values @ shares.T
+    return np.ascontiguousarray(np.moveaxis(np.tensordot(values, shares, (1, 1)), -1, 1))
 
 
 def _between(values: npt.NDArray[np.floating], places: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
