@@ -1,7 +1,10 @@
 """Answers that are longer than memory should be: made in the pool of threads, sent as fast as the client takes them.
 
-Theory. A blocking iterator makes the chunks. While one is being sent, the next is made: reading and hashing overlap
-with the network, and never more than two turns of a request are in memory, however slow the reader. `send` of the
+Theory. A blocking iterator makes the chunks. While one turn of them is being sent, the next is made: reading and
+hashing overlap with the network, and never more than two turns of a request are in memory. A turn is half a megabyte;
+for a client that has taken more than buffers below us hold, and takes it at once, turns grow to four megabytes, since
+changing threads costs more than copying.
+For it small pieces are joined with what follows, too: a message to the HTTP server is dearer. `send` of the
 server waits while the client does not read, so back-pressure reaches the disk. A client that goes away is noticed
 at once, in whatever state: the iterator is closed in the pool and its files and worker processes are free again
 (bad-input row H28). What goes wrong when the answer has begun cannot change its status: the connection is broken
@@ -23,7 +26,11 @@ from vesalius.web.context import WebContext
 log = structlog.get_logger()
 
 CHUNK = 512 << 10  # bytes that are made in one turn; a piece that is larger is not cut
-SMALL = 64 << 10  # bytes; smaller pieces are joined
+LARGEST = 4 << 20  # in one turn, for a client that is quick:
+QUICK = 0.03  # it has taken the one before within so many seconds,
+PROVEN = 8 << 20  # and so many bytes in all: the first few megabytes of any answer only fill the buffers of the system
+MESSAGE = 2 << 20  # bytes that are joined for one message to it
+SMALL = 64 << 10  # bytes; smaller pieces are joined for everyone
 
 
 class BrokenOff(Exception):
@@ -47,6 +54,8 @@ class Streamed(Response):
         self._ctx = ctx
         self._heavy = heavy  # whether the chunks wait for a codec
         self._chunks = chunks
+        self._most = CHUNK  # bytes of the next turn
+        self._made = 0  # bytes so far
         self.status_code = status
         self.background = None
         self.media_type = media_type
@@ -61,6 +70,7 @@ class Streamed(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
         ahead: asyncio.Task[list[bytes]] | None = None
+        loop = asyncio.get_running_loop()
         try:
             if scope["method"] != "HEAD":
                 ahead = asyncio.ensure_future(self._next())
@@ -72,6 +82,7 @@ class Streamed(Response):
                     if not pieces:
                         break
                     ahead = asyncio.ensure_future(self._next())
+                    began = loop.time()
                     pieces.reverse()
                     while pieces:
                         message = {"type": "http.response.body", "body": pieces.pop(), "more_body": True}
@@ -82,6 +93,8 @@ class Streamed(Response):
                             sending.cancel()
                             return
                         sending.result()
+                    quick = self._made >= PROVEN and loop.time() - began < QUICK
+                    self._most = min(2 * self._most, LARGEST) if quick else CHUNK
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except VesaliusError as error:
             log.error("answer-broken-off", error=error.message, kind=type(error).__name__)
@@ -98,23 +111,28 @@ class Streamed(Response):
         return await (self._ctx.heavy if self._heavy else self._ctx.call)(self._take)
 
     def _take(self) -> list[bytes]:
-        """Pieces of about `CHUNK` bytes together, small ones joined; none at the end. Blocks."""
+        """What is made in one turn, joined to messages; none at the end. Blocks."""
         taken: list[bytes] = []
-        small: list[bytes] = []
-        count = 0
+        pending: list[bytes] = []
+        count = waiting = 0
+        # What is joined is in memory twice for a moment, and a slow client makes the moment long.
+        least = MESSAGE if self._most > CHUNK else SMALL
         for piece in self._chunks:
             count += len(piece)
-            if len(piece) < SMALL:
-                small.append(piece)
+            if least == SMALL and len(piece) >= SMALL:
+                taken += [b"".join(pending), piece] if pending else [piece]
+                pending, waiting = [], 0
             else:
-                if small:
-                    taken.append(b"".join(small))
-                    small = []
-                taken.append(piece)
-            if count >= CHUNK:
+                pending.append(piece)
+                waiting += len(piece)
+            if waiting >= least:
+                taken.append(b"".join(pending))
+                pending, waiting = [], 0
+            if count >= self._most:
                 break
-        if small:
-            taken.append(b"".join(small))
+        if pending:
+            taken.append(b"".join(pending))
+        self._made += count
         return taken
 
     async def _close(self) -> None:
