@@ -22,6 +22,7 @@ from pydicom.uid import generate_uid
 
 from tests.support.browser import need_chromium, need_viewer, running_browser, watched_page
 from tests.support.data import need_shared_data
+from tests.support.pages import running_site
 from tests.support.server import Server, running_server, vesalius
 from tests.support.viewer import Viewer
 
@@ -84,6 +85,14 @@ def browser() -> Iterator[Browser]:
     need_chromium()
     with running_browser() as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What the tests of the pages share: they leave it as they found it, or look only for what is their own."""
+    need_chromium()
+    with running_site(tmp_path_factory.mktemp("pages")) as made:
+        yield made
 
 
 @pytest.fixture(scope="package")

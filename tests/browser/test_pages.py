@@ -3,95 +3,37 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.support.browser import Watch, need_chromium, watched_page
-from tests.support.data import REPOSITORY
-from tests.support.dcmtk import free_port
+from tests.support.browser import watched_page
 from tests.support.generate import ct, part10, uid, write_study
-from tests.support.server import Server, running_server, vesalius
+from tests.support.pages import address, axe, names, opened, rows, until
+from tests.support.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = "<img src=x onerror=window.hit=1>^<script>window.hit=1</script>"
-SVG = "'\"><svg onload=1>"
 # What the viewer's own folder may lack; the pages are judged by themselves.
 PAGES = ("/", "/?q=nobody", "/system", "/studies/{a}", "/studies/{a}/series/{s}/tags")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    need_chromium()
-    folder = tmp_path_factory.mktemp("pages")
-    files = folder / "files"
-    write_study(files / "a", study="a", series=2, patient_id="P-1", patient_name="Müller^Käthe", StudyDate="20240131")
-    write_study(files / "b", study="b", patient_id="P-1", patient_name="Müller^Käthe", StudyDate="20190501")
-    write_study(files / "c", study="c", patient_id="P-2", patient_name="Yamada^Tarou=山田^太郎=やまだ^たろう")
-    write_study(
-        files / "d", study="d", patient_id="<b>P</b>", patient_name=HOSTILE, StudyDescription="'\"><svg onload=1>"
-    )
-    vesalius("import", str(files), data=folder / "data")
-    port = free_port()
-    config = f'[[peers]]\nname = "SELF"\nhost = "127.0.0.1"\nport = {port}\naet = "VESALIUS"\nallow = ["store"]\n'
-    with running_server(folder, "--dimse-port", str(port), config=config) as made:
-        yield made
-
-
-@contextmanager
-def opened(browser: Browser, server: Server, path: str = "/", **context: Any) -> Iterator[tuple[Page, Watch]]:
-    with watched_page(browser, server.url, **context) as (page, watch):
-        page.set_default_timeout(10_000)
-        page.goto(server.url + path)
-        yield page, watch
-        assert page.evaluate("window.hit") is None
-        watch.assert_clean()
-
-
-def until(page: Page, expression: str, seconds: float = 10) -> None:
-    """Until something holds in the page. Not Playwright's own: that evaluates text, which the policy forbids."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, f"never: {expression}"
-        page.wait_for_timeout(50)
-
-
-def rows(page: Page, count: int) -> None:
-    until(page, f"document.querySelectorAll('a.row').length === {count}")
-
-
-def names(page: Page) -> list[str]:
-    return [text.split("\n")[0] for text in page.locator("a.row").all_inner_texts()]
-
-
-def address(path: str) -> str:
-    return path.format(a=uid("study", "a"), s=uid("series", "a", 1))
-
-
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_every_page_is_accessible_in_both_themes(browser: Browser, server: Server, scheme: Any) -> None:
-    axe = REPOSITORY / "web-assets" / "dev" / "axe.min.js"
-    if not axe.is_file():
-        pytest.skip("axe-core is not installed (make assets-dev)")
+def test_every_page_is_accessible_in_both_themes(
+    browser: Browser, server: Server, scheme: Literal["dark", "light"]
+) -> None:
     with opened(browser, server, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce") as (page, _):
         for path in PAGES:
             page.goto(server.url + address(path))
             if path == "/":
                 page.locator("a.row").first.click()
                 page.locator(".strip").wait_for()
-            page.add_script_tag(content=axe.read_text())
-            found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
-            told = [(each["id"], [node["html"][:150] for node in each["nodes"]]) for each in found["violations"]]
-            assert told == [], path
+            assert axe(page) == [], path
 
 
 def test_the_list_answers_while_one_types_and_its_address_can_be_shared(browser: Browser, server: Server) -> None:
