@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vesalius import __version__
+from vesalius.app.conformance_workflow import availability, commitment
 from vesalius.app.dicomweb import conformance
 from vesalius.app.settings import ServerSettings
 from vesalius.app.settings_limits import LimitSettings
@@ -18,7 +19,7 @@ from vesalius.dimse.answers import ANSWERS
 from vesalius.dimse.client import IMPLEMENTATION_VERSION
 from vesalius.model.attributes import ATTRIBUTES, SEQUENCES
 from vesalius.model.attributes_table import ColumnKind, KeyType
-from vesalius.model.entities import Level
+from vesalius.model.entities import RIGHTS, Level
 from vesalius.model.identifiers import IMPLEMENTATION_CLASS_UID
 from vesalius.standard import sop_classes as sop
 from vesalius.standard import transfer_syntaxes as ts
@@ -64,7 +65,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def services_offered() -> list[tuple[str, str, str, str]]:
     """(UID, name, as SCU, as SCP) of every service but Storage."""
     rows = [(sop.VERIFICATION, sop.name_of(sop.VERIFICATION), "yes", "yes")]
-    rows += [(uid, sop.name_of(uid), "yes", "yes") for uid in contexts.QUERY_RETRIEVE]
+    rows += [(uid, sop.name_of(uid), "yes", "yes") for uid in (*contexts.QUERY_RETRIEVE, *contexts.NORMALIZED)]
     return rows
 
 
@@ -129,6 +130,8 @@ def _model() -> Iterator[str]:
              "relational queries, combined date-time matching, fuzzy names where asked for"),
             ("MOVE, GET", "`vesalius retrieve --peer`",
              "GET: the storage classes with this side as SCP, each compressed transfer syntax in a context of its own"),
+            ("Storage commitment", "`vesalius commit`, results of requests of peers", "results: this side as SCP"),
+            ("Instance availability", "`vesalius notify`, studies that have gone quiet", "the two above"),
         ),
     )  # fmt: skip
     yield (
@@ -285,7 +288,7 @@ def _network() -> Iterator[str]:
              f"destination on {limits.move_pipelines} (`limits.sub_operations`, `limits.move_pipelines`)"),
             ("Asynchronous operations window", f"{limits.operations} performed (`limits.operations`); 1 invoked"),
             ("Presentation contexts", f"up to {contexts.MAXIMUM_CONTEXTS}"),
-            ("SCP/SCU role selection", "of the storage classes, for C-GET"),
+            ("SCP/SCU role selection", "of the storage classes, for C-GET; of storage commitment, for results"),
             ("SOP class extended negotiation", "Storage, FIND, MOVE and GET, as said above"),
             ("SOP class common extended negotiation", "understood: it makes an unknown class a storage class"),
             ("User identity", "understood and handed to the authorization hook"),
@@ -332,7 +335,7 @@ def _security() -> Iterator[str]:
     )
     yield (
         "Off loopback a caller must be a configured peer: an unknown calling AE title is rejected with 1/1/3, a "
-        "wrong called AE title with 1/1/7. A peer has rights (store, query, retrieve), none by default; what it may "
+        "wrong called AE title with 1/1/7. A peer has rights (" + ", ".join(RIGHTS) + "), none by default; what it may "
         "not do is answered with 0124. C-MOVE needs the right to name the destination. With "
         "`server.check_peer_addresses` a peer must call from the address that it is configured with."
     )
@@ -379,6 +382,7 @@ def statement() -> str:
     parts += _model()
     parts += ["## 5 Service and interoperability description", "### 5.1 Verification"]
     parts += ["C-ECHO is answered 0000 to every caller that was let in, and can be sent by `vesalius echo`."]
-    for part in (_storage, _query_retrieve, _statuses, conformance, _configuration, _network, _security, _annexes):
+    sections = (_storage, _query_retrieve, _statuses, conformance, commitment, availability)
+    for part in (*sections, _configuration, _network, _security, _annexes):
         parts += part()
     return "\n\n".join(parts) + "\n"

@@ -89,6 +89,9 @@ _COMMITMENT = Service(SERVICE_PREFERENCE, scu=True, scp=True)
 _NORMALIZED = Service(SERVICE_PREFERENCE)
 _STORAGE = Service(STORAGE_PREFERENCE, others=is_valid_uid, scu=True, scp=True, extended=STORAGE_OPTIONS.answer)
 
+# Services of one SOP class each, in both roles.
+NORMALIZED: dict[str, Service] = {sop.STORAGE_COMMITMENT: _COMMITMENT, sop.INSTANCE_AVAILABILITY: _NORMALIZED}
+
 
 def service_for(abstract_syntax: str, common: CommonExtendedNegotiation | None) -> Service | None:
     """How a proposed abstract syntax is served; None: result 3, abstract syntax not supported.
@@ -97,10 +100,8 @@ def service_for(abstract_syntax: str, common: CommonExtendedNegotiation | None) 
     """
     if abstract_syntax == sop.VERIFICATION:
         return _VERIFICATION
-    if abstract_syntax == sop.STORAGE_COMMITMENT:
-        return _COMMITMENT
-    if abstract_syntax == sop.INSTANCE_AVAILABILITY:
-        return _NORMALIZED
+    if abstract_syntax in NORMALIZED:
+        return NORMALIZED[abstract_syntax]
     meaning = QUERY_RETRIEVE.get(abstract_syntax)
     if meaning is not None:
         return _FIND if meaning[1] is Verb.FIND else _RETRIEVE
