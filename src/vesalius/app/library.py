@@ -22,6 +22,7 @@ from vesalius.model.errors import NoSuchInstance, SettingsError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vesalius.app.wiring import Archive
     from vesalius.imaging.sources import SeriesSource
     from vesalius.imaging.space import Volume
     from vesalius.imaging.volumes import Irregular, Tilt, VolumePlan
@@ -128,14 +129,20 @@ def open_library(place: str | Path, *, config: Path | None = None) -> Library:
 def _archive(folder: Path, config: Path | None) -> Library:
     from vesalius.app.settings_load import load
     from vesalius.app.wiring import build
+
+    archive = build(load({"data": str(folder)}, config=config), must_exist=True)
+    return library_of(archive, (archive.close,))
+
+
+def library_of(archive: Archive, closing: Sequence[Close] = ()) -> Library:
+    """The series of an archive that is open already; `closing` is called when the library is closed."""
     from vesalius.archive.frames import Frames
     from vesalius.archive.search import SERIES_INSTANCE_UID
     from vesalius.imaging.sources import StoredSource
     from vesalius.model.entities import Level
     from vesalius.model.query import Query, Root
 
-    archive = build(load({"data": str(folder)}, config=config), must_exist=True)
-    frames = Frames(archive.blobs, archive.transcoder)
+    frames = Frames(archive.blobs, archive.transcoder, archive.retrieve.coerce)
 
     def find(uid: str) -> SeriesSource:
         return StoredSource(list(archive.index.select(Level.SERIES, series=(uid,))), frames)
@@ -145,7 +152,7 @@ def _archive(folder: Path, config: Path | None) -> Library:
         matches = (match.values for page in archive.index.find(query) for match in page)
         return [str(values[SERIES_INSTANCE_UID][0]) for values in matches if values.get(SERIES_INSTANCE_UID)]
 
-    return Library(find, names, (archive.close,))
+    return Library(find, names, closing)
 
 
 def _files(folder: Path) -> Library:

@@ -70,6 +70,7 @@ def _register() -> None:
         serve,
         stats,
         verify,
+        volume,
     )
 
     run, move, care = "Run and look", "To and from others", "Care"
@@ -78,6 +79,7 @@ def _register() -> None:
     _add("find", find.find, run)
     _add("stats", stats.stats, run)
     _add("notes", notes.notes, run)
+    app.add_typer(volume.app, name="volume", rich_help_panel=run)
     _add("import", import_.import_, move)
     _add("export", export.export, move)
     _add("send", send.send, move)
