@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 
 from vesalius.model.errors import CannotTranscode
 
@@ -64,8 +65,9 @@ def _with_table(image: bytes, colours: bytes, flags: int) -> bytes:
     return image[:9] + bytes((image[9] & 0x40 | 0x80 | flags & 7,)) + colours + image[10:]
 
 
+@cache
 def ffmpeg() -> str | None:
-    """The encoder of video, where there is one."""
+    """The encoder of video, where there is one; looked for once."""
     return shutil.which("ffmpeg")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -129,9 +130,15 @@ def weight_of(offer: MediaType, ranges: Sequence[MediaType]) -> float:
     return weight
 
 
+@lru_cache(maxsize=256)
+def _offered(offer: str) -> MediaType:
+    """An offer, which is one of ours: there are not many."""
+    return parse_media_types(offer)[0]
+
+
 def choose(ranges: Sequence[MediaType], offers: Sequence[str]) -> str:
     """The offer that the client wants most. Raises `Problem` (406) where it wants none of them."""
-    weights = [(weight_of(parse_media_types(offer)[0], ranges), offer) for offer in offers]
+    weights = [(weight_of(_offered(offer), ranges), offer) for offer in offers]
     weight, offer = max(weights, key=lambda pair: pair[0])  # the first of equals
     if weight <= 0:
         raise Problem(406, "none of the accepted media types can be made of this", "Accept: " + ", ".join(offers))

@@ -74,8 +74,9 @@ class Renderer:
         state: str | None,
         ranges: Sequence[MediaType],
     ) -> Response:
+        instances = select(self.ctx, target)
         if target.instance is not None and numbers is None:
-            found = next(iter(select(self.ctx, target)))
+            found = instances[0]
             if is_readable(found.sop_class):
                 return Documents(self.ctx).respond(request, found, ranges)
             if is_presentation_state(found.sop_class) and (wanted.window is not None or wanted.region is not None):
@@ -83,7 +84,7 @@ class Renderer:
                     400, "a presentation state says the window and the region itself (PS3.18 8.3.5.1.3, 8.3.5.1.4)",
                     "Ask for the image with presentationUID to look at it in another window.",
                 )  # fmt: skip
-        views = self.views(target, numbers, self.state(state))
+        views = self.views(target, instances, numbers, self.state(state))
         if state is not None:
             self.check_state(views[0].state, views[0].instance, views[0].index)
         several = len(numbers) > 1 if numbers is not None else target.instance is None
@@ -117,9 +118,14 @@ class Renderer:
             if listed is None or (listed and index not in listed):
                 raise Problem(400, "the presentation state is not about this image")
 
-    def views(self, target: Target, numbers: Sequence[int] | None, state: PresentationSource | None) -> list[View]:
-        """What an address shows. Raises `Problem` (404), `NoSuchInstance`, `CannotTranscode` (406)."""
-        instances = select(self.ctx, target)
+    def views(
+        self,
+        target: Target,
+        instances: Sequence[StoredInstance],
+        numbers: Sequence[int] | None,
+        state: PresentationSource | None,
+    ) -> list[View]:
+        """What an address with these instances shows. Raises `NoSuchInstance`, `CannotTranscode` (406)."""
         if target.instance is not None and is_presentation_state(instances[0].sop_class):
             return self._of_state(instances[0], numbers)
         if numbers is not None:
