@@ -38,17 +38,19 @@ export function begin(files) {
   const old = batch();
   const marks = new Set(files.map(mark));
   const known = old !== null && old.done.some(each => marks.has(each)) ? new Set(old.done) : new Set();
-  let written = 0;
+  let timer = 0;
   const keep = () => {
-    written = Date.now();
+    clearTimeout(timer);
+    timer = 0;
     write(sessionStorage, BATCH, { count: Math.max(files.length, known.size), done: [...known].slice(-MOST) });
   };
   keep();
+  addEventListener('pagehide', () => { if (timer) keep(); });
   return {
     has: file => known.has(mark(file)),
     add(done) {
       done.forEach(file => known.add(mark(file)));
-      if (Date.now() - written > 200 || known.size >= files.length) keep();
+      timer ||= setTimeout(keep, 200);
     },
     keep,
   };

@@ -214,8 +214,8 @@ async function upload(files) {
     }
     await flush(group);
     shown.end(texts.uploaded, summary());
-    if (refused) known.keep();
-    else forget();
+    known.keep();
+    forget();
   } catch (error) {
     shown.end(texts.canceled, summary());
     forget();
