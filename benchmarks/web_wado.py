@@ -278,7 +278,8 @@ def crawl(readers: Sequence[Reader]) -> None:
 
 
 def slow_readers(peer: Running, found: Addresses, turn: int) -> Iterator[Sample]:
-    """Other requests beside readers that take 20 KB of a study now and then; and what they cost in memory."""
+    """Other requests beside readers that take 20 KB of a study now and then; what they cost in memory, and whether that
+    stays so."""
     label = f"{READERS} slow readers"
     alone = others(peer, found)
     family = [psutil.Process(peer.pid), *psutil.Process(peer.pid).children(recursive=True)]
@@ -291,6 +292,8 @@ def slow_readers(peer: Running, found: Addresses, turn: int) -> Iterator[Sample]
     time.sleep(1)
     beside = others(peer, found)
     after = sum(process.memory_full_info().uss for process in family)
+    time.sleep(5)
+    later = sum(process.memory_full_info().uss for process in family)
     crawler.kill()
     crawler.join()
     for reader in readers:
@@ -298,3 +301,4 @@ def slow_readers(peer: Running, found: Addresses, turn: int) -> Iterator[Sample]
     yield Sample(f"{label}: p95 of a frame, alone", peer.name, alone, "ms", turn, higher=False)
     yield Sample(f"{label}: p95 of a frame, beside them", peer.name, beside, "ms", turn, higher=False)
     yield Sample(f"{label}: memory they take", peer.name, (after - before) / 1e6, "MB", turn, higher=False)
+    yield Sample(f"{label}: more after 5 s", peer.name, max(0.0, later - after) / 1e6, "MB", turn, higher=False)
