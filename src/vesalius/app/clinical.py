@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from vesalius.app.commitments import AvailabilityJobs, CommitmentJobs, Errands
 from vesalius.app.jobs import JobRunner, Kind
 from vesalius.app.relays import Relay, RelayRunner
+from vesalius.app.ris import RELAY as IMAGES
+from vesalius.app.ris import ImagesRelay
 from vesalius.app.wiring import Archive, client_tls, dimse_settings
 from vesalius.archive.availability import Availability
 from vesalius.backends.availability_sql import RELAY, ArrivalRelay
@@ -69,7 +71,11 @@ class Clinical:
     def _relays(self) -> list[Relay]:
         archive = self._archive
         arrivals = ArrivalRelay(archive.database, archive.clock, archive.settings.availability.quiet)
-        return [Relay(RELAY, lambda: arrivals.step(bool(self._notices.wanting())), interval=2.0)]
+        images = ImagesRelay(archive.database, archive.clock, archive.ris_rules)
+        return [
+            Relay(RELAY, lambda: arrivals.step(bool(self._notices.wanting())), interval=2.0),
+            Relay(IMAGES, images.step, interval=1.0),
+        ]
 
     def commitment_begun(self, lease: Lease, assoc: Association) -> None:
         """A peer's request was acknowledged: begin with it here, where its association is."""

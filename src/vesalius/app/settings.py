@@ -17,6 +17,7 @@ from vesalius.app.settings_base import Section, setting
 from vesalius.app.settings_clinical import AvailabilitySettings, CommitmentSettings, JobSettings
 from vesalius.app.settings_hl7 import Hl7Settings
 from vesalius.app.settings_limits import LimitSettings
+from vesalius.app.settings_ris import RisSettings
 from vesalius.app.settings_web import WebSettings
 
 
@@ -363,6 +364,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     jobs: JobSettings = JobSettings()
     commitment: CommitmentSettings = CommitmentSettings()
     availability: AvailabilitySettings = AvailabilitySettings()
+    ris: RisSettings = RisSettings()
     hl7: Hl7Settings = Hl7Settings()
     verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from vesalius.model.elements import HeaderLimits
     from vesalius.model.query import QueryLimits
     from vesalius.ports.blobs import BlobStore
+    from vesalius.ports.coercions import Coercions
     from vesalius.ports.commitments import Notices
     from vesalius.ports.index import Index
     from vesalius.ports.jobs import Jobs
     from vesalius.ports.pixels import Transcoder
+    from vesalius.ports.ris import Ris
+    from vesalius.ris.rules import RisRules
     from vesalius.web.context import WebContext
     from vesalius.web.site import Site
 
@@ -71,6 +74,9 @@ class Archive:
     jobs: Jobs
     commit: Commit
     notices: Notices
+    ris: Ris
+    ris_rules: RisRules
+    coercions: Coercions
 
     def peers(self) -> dict[str, Peer]:
         """Peers of the database and of the configuration by name; the configuration wins. Blocks."""
@@ -147,18 +153,21 @@ def build(
     Raises `SettingsError`, `IndexUnavailable`, `OutOfResources`.
     """
     from vesalius.app.jobs import LEASE_SECONDS, Bell
+    from vesalius.app.ris import rules_of
     from vesalius.archive.commit import Commit
     from vesalius.archive.ingest import Ingest, IngestLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
     from vesalius.backends.availability_sql import SqlNotices
     from vesalius.backends.blobs_packs import PackStore
+    from vesalius.backends.coercions_sql import SqlCoercions
     from vesalius.backends.commitments_sql import SqlCommitments
     from vesalius.backends.database import open_database
     from vesalius.backends.index_sql import SqlIndex
     from vesalius.backends.jobs_sql import SqlJobs
     from vesalius.backends.packs_volume import PackSettings
     from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
+    from vesalius.backends.ris_sql import SqlRis
 
     data = Path(settings.data)
     if must_exist and not settings.database and not (data / "index.db").exists():
@@ -202,6 +211,7 @@ def build(
         compared_bytes=limits.compare_size,
     )
     bell = Bell()
+    coercions = SqlCoercions(database)
     return Archive(
         settings=settings,
         clock=clock,
@@ -209,7 +219,14 @@ def build(
         index=index,
         ingest=Ingest(blobs, index, clock=clock, limits=ingest_limits, observe=metrics),
         search=Search(index, settings.server.ae_title),
-        retrieve=Retrieve(index, blobs, transcoder, largest_transcoded=limits.transcode_size),
+        retrieve=Retrieve(
+            index,
+            blobs,
+            transcoder,
+            largest_transcoded=limits.transcode_size,
+            coercions=coercions,
+            system=settings.server.ae_title,
+        ),
         transcoder=transcoder,
         database=database,
         bell=bell,
@@ -224,6 +241,9 @@ def build(
             expiry=settings.commitment.expiry,
         ),
         notices=SqlNotices(database),
+        ris=SqlRis(database),
+        ris_rules=rules_of(settings),
+        coercions=coercions,
     )
 
 
@@ -345,6 +365,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             cache=Path(settings.data) / "run",
             metadata_memory=web.metadata_memory,
             metadata_disk=web.metadata_disk,
+            volumes_disk=web.volumes_disk,
             assets=assets_folder(settings),
             upload_idle=web.upload_idle,
             store_bytes=web.store_size,

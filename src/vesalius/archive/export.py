@@ -1,9 +1,10 @@
 """Export to a folder that is a medium: plain DICOM files and a DICOMDIR (PS3.10 section 8, PS3.3 annex F).
 
-Theory. Data sets leave byte for byte as they were received, each after its digest has been compared, under a preamble
-of zeros and file meta information of ours. File names follow ISO 9660 level 1 (eight characters, upper case), as
-media require; they are numbers and never text from a data set. The DICOMDIR is written last, so an export that was
-broken off has none and is no medium. Transfer syntaxes stay as they are: it is an export, not a profile of PS3.11.
+Theory. Data sets leave byte for byte as they were received, but for what a repair says (`archive/coerce.py`), each
+after its digest has been compared, under a preamble of zeros and file meta information of ours. File names follow ISO
+9660 level 1 (eight characters, upper case), as media require; they are numbers and never text from a data set. The
+DICOMDIR is written last, so an export that was broken off has none and is no medium. Transfer syntaxes stay as they
+are: it is an export, not a profile of PS3.11.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from vesalius.archive.coerce import Coerce
 from vesalius.archive.dicomdir import Entry, directory, entry
 from vesalius.archive.retrieve import CHUNK, WHOLE_READ
 from vesalius.model.elements import HeaderReader
@@ -47,9 +49,10 @@ Progress = Callable[[ExportReport], None]
 class Exporter:
     """Writes studies as media. Stateless; blocks."""
 
-    def __init__(self, index: Index, blobs: BlobStore) -> None:
+    def __init__(self, index: Index, blobs: BlobStore, coerce: Coerce | None = None) -> None:
         self._index = index
         self._blobs = blobs
+        self._coerce = coerce or Coerce(None, blobs)
 
     def export(self, studies: Sequence[str], folder: Path, progress: Progress | None = None) -> ExportReport:
         """Every current instance of the studies into `folder`, which is made or must be empty.
@@ -105,9 +108,10 @@ class Exporter:
     def _chunks(self, instance: StoredInstance) -> Iterator[bytes]:
         member = instance.member
         if member.dataset_length > WHOLE_READ:
-            yield from self._blobs.stream_verified(member, CHUNK)
+            coerced = self._coerce.streamed(instance)
+            yield from coerced[1] if coerced is not None else self._blobs.stream_verified(member, CHUNK)
         else:
-            yield self._blobs.read_verified(member)
+            yield self._coerce.whole(instance, self._blobs.read_verified(member), instance.transfer_syntax)
 
 
 class Names:

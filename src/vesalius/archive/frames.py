@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from vesalius.archive.coerce import Coerce
 from vesalius.model.datasets import inflate
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.encodings import ITEM
@@ -73,7 +74,9 @@ class FrameSet:
         known: _Known,
         read: Callable[[int, int], bytes],
         transcoder: Transcoder,
+        coerce: Coerce,
     ) -> None:
+        self._coerce = coerce
         self.instance = instance
         self.pixels = pixels
         self.transfer_syntax = syntax  # of the frames: Explicit VR Little Endian where the data set is deflated
@@ -146,7 +149,12 @@ class FrameSet:
 
     def header(self) -> Header:
         """What the data set says before its pixels. Raises `CannotTranscode`, `DamagedInstance`."""
-        return read_header(_header(self._read, self.pixels, self.transfer_syntax), self.transfer_syntax)
+        return read_header(self._header(), self.transfer_syntax)
+
+    def _header(self) -> bytes:
+        """What is said of the frames, repaired: it is written on pictures."""
+        data = _header(self._read, self.pixels, self.transfer_syntax)
+        return self._coerce.whole(self.instance, data, self.transfer_syntax)
 
     def picture(self, index: int, request: RenderRequest, state: PresentationSource | None = None) -> bytes:
         """The frame as a picture, by a worker process. Raises as `native`."""
@@ -156,12 +164,12 @@ class FrameSet:
         """The frame as the worker processes take it. Raises `NoSuchInstance`."""
         self.check(index)
         return FrameSource(
-            key=f"{self.instance.member.sha256}/{index}",
+            key=f"{self.instance.member.sha256}/{self.instance.coerced}/{index}",
             index=index,
             transfer_syntax=self.transfer_syntax,
             encapsulated=self.encapsulated,
             floating={FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(self.pixels.tag, 0),
-            header=partial(_header, self._read, self.pixels, self.transfer_syntax),
+            header=self._header,
             data=partial(self.stored, index),
         )
 
@@ -169,8 +177,9 @@ class FrameSet:
 class Frames:
     """Opens the frames of stored instances. Thread-safe; one for a process."""
 
-    def __init__(self, blobs: BlobStore, transcoder: Transcoder) -> None:
+    def __init__(self, blobs: BlobStore, transcoder: Transcoder, coerce: Coerce | None = None) -> None:
         self._blobs = blobs
+        self._coerce = coerce or Coerce(None, blobs)
         self._transcoder = transcoder
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -197,7 +206,7 @@ class Frames:
         if known is None:
             known = _work_out(read, pixels, syntax)
             self._remember(digest, known)
-        return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
+        return FrameSet(instance, pixels, syntax, known, read, self._transcoder, self._coerce)
 
     def open_at_once(self, instance: StoredInstance) -> FrameSet | None:
         """The same without waiting for a disk; None where that is not possible. Raises `CannotTranscode` as `open`."""
@@ -215,7 +224,7 @@ class Frames:
             known = _work_out(lambda at, length: header[at : at + length], pixels, syntax)
             self._remember(digest, known)
         read = partial(self._blobs.read, instance.member)
-        return FrameSet(instance, pixels, syntax, known, read, self._transcoder)
+        return FrameSet(instance, pixels, syntax, known, read, self._transcoder, self._coerce)
 
     def _remember(self, digest: str, known: _Known) -> None:
         with self._lock:
@@ -228,6 +237,7 @@ class Frames:
         if instance.member.dataset_length > LARGEST_STATE:
             raise CannotTranscode("the presentation state or report is too large to be shown")
         dataset, syntax = self._blobs.read_verified(instance.member), instance.transfer_syntax
+        dataset = self._coerce.whole(instance, dataset, syntax)
         if lookup(syntax).deflated:
             dataset, syntax = inflate(dataset, LARGEST_STATE), EXPLICIT_LE
         return PresentationSource(syntax, dataset)

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
+from vesalius.archive.coerce import Coerce
 from vesalius.model.datasets import inflate
 from vesalius.model.dicom_json import JsonWriter, from_values
 from vesalius.model.entities import StoredInstance
 from vesalius.model.errors import CannotUnderstand, DamagedInstance, LimitExceeded
+from vesalius.model.repairs import repaired
 from vesalius.ports.blobs import BlobStore
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, lookup
 
@@ -34,8 +36,9 @@ BulkRoot = Callable[[StoredInstance], str]
 class Headers:
     """Reads from packs. Everything blocks; use one for each request, from one thread at a time."""
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: BlobStore, coerce: Coerce | None = None) -> None:
         self._blobs = blobs
+        self._coerce = coerce
         self._writers: dict[str, JsonWriter] = {}
 
     def json(self, instances: Iterable[StoredInstance], bulk_root: BulkRoot) -> Iterator[bytes]:
@@ -56,13 +59,19 @@ class Headers:
         writer = self._writers.get(encoding)
         if writer is None:
             writer = self._writers[encoding] = JsonWriter(encoding)
+        changes = self._coerce.changes(instance) if self._coerce is not None else []
         writer.begin(bulk_root)
         if syntax.deflated:
             data = inflate(self._blobs.read_verified(instance.member))
             for start, end in _parts(instance, len(data)):
-                writer.feed(data[start:end])
+                part = data[start:end]
+                writer.feed(repaired(part, encoding, changes) if changes and start == 0 else part)
             return writer.finish()
-        for start, end in _parts(instance, instance.member.dataset_length):
+        parts = _parts(instance, instance.member.dataset_length)
+        if changes:
+            start, end = parts.pop(0)
+            writer.feed(repaired(self._blobs.read(instance.member, start, end - start), encoding, changes))
+        for start, end in parts:
             self._feed(writer, instance, start, end)
         return writer.finish()
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from vesalius.archive.coerce import Coerce
 from vesalius.archive.search import QUERY_RETRIEVE_LEVEL, UNIQUE_KEYS, unique_keys
 from vesalius.model.entities import Level, StoredInstance, Values
 from vesalius.model.errors import CannotTranscode, IdentifierMismatch
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.query import Root
 from vesalius.ports.blobs import BlobStore
+from vesalius.ports.coercions import Coercions
 from vesalius.ports.index import Index
 from vesalius.ports.pixels import Transcoder
 
@@ -43,13 +45,24 @@ class Retrieve:
     """Selects and reads. Stateless; everything blocks, use it from any thread."""
 
     def __init__(
-        self, index: Index, blobs: BlobStore, transcoder: Transcoder, *, largest_transcoded: int = LARGEST_TRANSCODED
+        self,
+        index: Index,
+        blobs: BlobStore,
+        transcoder: Transcoder,
+        *,
+        largest_transcoded: int = LARGEST_TRANSCODED,
+        coercions: Coercions | None = None,
+        system: str = "",
     ) -> None:
-        """`largest_transcoded`: bytes of the largest data set that is turned into another transfer syntax."""
+        """`largest_transcoded`: bytes of the largest data set that is turned into another transfer syntax.
+
+        `system`: what calls itself the modifying system where a repair is applied on the way out.
+        """
         self._index = index
         self._blobs = blobs
         self._transcoder = transcoder
         self._largest_transcoded = largest_transcoded
+        self.coerce = Coerce(coercions, blobs, system)
 
     def select(
         self, values: Values, root: Root, level: Level | None = None, *, relational: bool = False
@@ -111,13 +124,24 @@ class Retrieve:
         """
         member = instance.member
         if wanted == instance.transfer_syntax:
-            if member.dataset_length > whole:
-                return Payload(wanted, member.dataset_length, self._blobs.stream_verified(member, CHUNK))
-            return Payload(wanted, member.dataset_length, iter((self._blobs.read_verified(member),)))
+            return self._as_stored(instance, whole)
         if member.dataset_length > self._largest_transcoded:
             raise CannotTranscode("the data set is too large to be turned into another transfer syntax")
         made = self._transcoder.transcode(self._blobs.read_verified(member), instance.transfer_syntax, wanted)
+        made = self.coerce.whole(instance, made, wanted)
         return Payload(wanted, len(made), iter((made,)))
+
+    def _as_stored(self, instance: StoredInstance, whole: int) -> Payload:
+        """The bytes as they came, but for what a repair says (`archive/coerce.py`)."""
+        member, syntax = instance.member, instance.transfer_syntax
+        if member.dataset_length > whole:
+            coerced = self.coerce.streamed(instance)
+            if coerced is not None:
+                return Payload(syntax, *coerced)
+            if not instance.coerced:
+                return Payload(syntax, member.dataset_length, self._blobs.stream_verified(member, CHUNK))
+        data = self.coerce.whole(instance, self._blobs.read_verified(member), syntax)
+        return Payload(syntax, len(data), iter((data,)))
 
     def payload(self, instance: StoredInstance, accepted: Sequence[str], *, whole: int = WHOLE_READ) -> Payload:
         """The data set in the first fitting way: as stored, else turned without loss into one of `accepted`.

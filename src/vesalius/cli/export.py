@@ -47,7 +47,7 @@ def export(
                 advance(report.files - shown)
                 shown = report.files
 
-            report = Exporter(archive.index, archive.blobs).export(study, folder, progress)
+            report = Exporter(archive.index, archive.blobs, archive.retrieve.coerce).export(study, folder, progress)
     if json:
         output.facts(
             {

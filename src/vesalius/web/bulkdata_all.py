@@ -129,7 +129,7 @@ class Everything:
 
     def _named(self, planned: Iterable[Planned], root: str) -> Iterator[tuple[Planned, list[Named]]]:
         """The values of each instance in the order of its data set, its pixels among them."""
-        headers = Headers(self.ctx.blobs)
+        headers = Headers(self.ctx.blobs, self.ctx.retrieve.coerce)
         for each in planned:
             (text,) = headers.json([each.instance], partial(_bulk_root, root))
             attributes: dict[str, Any] = msgspec.json.decode(text)

@@ -119,7 +119,7 @@ class Metadata:
     def _make(self, tag: str, coding: str, wanted: _Wanted, versions: dict[str, str]) -> tuple[bytes, str]:
         if wanted.form == MULTIPART_XML:
             instances = _select(self.ctx, wanted)
-            objects = Headers(self.ctx.blobs).json(instances, wanted.bulk_root)
+            objects = Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(instances, wanted.bulk_root)
             body, media_type = multipart((dicom_xml.from_json(one) for one in objects), "application/dicom+xml")
         else:
             body, media_type = b"[" + self._objects(wanted, versions) + b"]", wanted.form
@@ -131,7 +131,7 @@ class Metadata:
     def _objects(self, wanted: _Wanted, versions: dict[str, str]) -> bytes:
         """The JSON objects of all instances, joined by commas."""
         if wanted.instance is not None:
-            return b",".join(Headers(self.ctx.blobs).json(_select(self.ctx, wanted), wanted.bulk_root))
+            return b",".join(Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(_select(self.ctx, wanted), wanted.bulk_root))
         parts = []
         for series in sorted(versions):
             key = (FORMAT, wanted.root, wanted.study, series, versions[series])
@@ -143,7 +143,7 @@ class Metadata:
                 except zstandard.ZstdError:
                     pass  # a file that a power cut left half: made again
             found = self.ctx.index.select(Level.SERIES, studies=(wanted.study,), series=(series,))
-            part = b",".join(Headers(self.ctx.blobs).json(found, wanted.bulk_root))
+            part = b",".join(Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(found, wanted.bulk_root))
             self.disk.put(compress(part, "zstd"), *key)
             parts.append(part)
         return b",".join(part for part in parts if part)
@@ -152,7 +152,7 @@ class Metadata:
 
     async def _stream(self, wanted: _Wanted, tag: str, coding: str) -> Response:
         instances = await self.ctx.call(_select, self.ctx, wanted)
-        objects = Headers(self.ctx.blobs).json(instances, wanted.bulk_root)
+        objects = Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(instances, wanted.bulk_root)
         headers = {**REVALIDATE, "ETag": tag}
         if wanted.form == MULTIPART_XML:
             return StreamingResponse(self.ctx.stream(_xml_parts(objects, tag)), 200, headers, _xml_type(tag))

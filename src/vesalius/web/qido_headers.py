@@ -78,7 +78,7 @@ def read(ctx: WebContext, root: str, answers: Sequence[Values]) -> Iterator[Json
 
     Raises `DamagedInstance`, `IndexUnavailable`.
     """
-    headers = Headers(ctx.blobs)
+    headers = Headers(ctx.blobs, ctx.retrieve.coerce)
     for start in range(0, len(answers), AT_ONCE):
         names = [str(values[SOP_INSTANCE][0]) for values in answers[start : start + AT_ONCE]]
         kept = {one.sop_instance: one for one in ctx.index.select(Level.IMAGE, instances=tuple(names))}

@@ -25,7 +25,7 @@ MOST_LISTED = 2000  # instances in the choice of another one
 
 def header_of(ctx: WebContext, instance: StoredInstance) -> list[dump.Element]:
     """The rows of a header. Blocks."""
-    (body,) = Headers(ctx.blobs).json([instance], lambda _: "")
+    (body,) = Headers(ctx.blobs, ctx.retrieve.coerce).json([instance], lambda _: "")
     return dump.flatten(msgspec.json.decode(body))
 
 
