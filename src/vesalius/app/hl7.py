@@ -143,6 +143,7 @@ class Hl7:
 
     async def start(self, listeners: tuple[Listener, ...]) -> None:
         """Listen, send, follow."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._log.take_over, self._owner)
         context = server_tls(self._archive.settings)
         for listener in listeners:
             server = MllpServer(

@@ -32,6 +32,7 @@ _AGAIN = (
     "lease_owner = ?, lease_until = ? WHERE id = ?"
 )
 _FORGET_KEY = "UPDATE hl7_in SET key = NULL WHERE id = ?"
+_HELD = "SELECT id FROM hl7_in WHERE id = ? AND lease_owner = ? AND state IN ('received', 'accepted')"
 _SETTLE = (
     "UPDATE hl7_in SET state = ?, code = ?, error = ?, ack = ?, done_at = ?, lease_owner = '', lease_until = '' "
     "WHERE id = ? AND lease_owner = ? AND state IN ('received', 'accepted') RETURNING id"
@@ -102,6 +103,8 @@ class SqlInbox:
         """See `Inbox.process`."""
 
         def run(tx: Transaction) -> Verdict:
+            if not tx.rows(_HELD + tx.for_update, (row, owner)):
+                raise _Lost
             verdict = in_transaction(tx, act)
             if not settle_in(tx, row, owner, verdict, at):
                 raise _Lost

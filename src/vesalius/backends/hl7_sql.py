@@ -12,6 +12,8 @@ from vesalius.backends.jobs_sql import relay_begin, relay_step
 from vesalius.model.orders import RisEvent
 from vesalius.ports.hl7 import Compose
 
+_FREE_IN = "UPDATE hl7_in SET lease_owner = '', lease_until = '' WHERE lease_owner = ? RETURNING id"
+_FREE_OUT = "UPDATE hl7_channel SET lease_owner = '', lease_until = '' WHERE lease_owner = ? RETURNING destination"
 _PRUNE_IN = "DELETE FROM hl7_in WHERE state = 'done' AND at < ? RETURNING id"
 _PRUNE_OUT = "DELETE FROM hl7_out WHERE state IN ('sent', 'replayed') AND at < ? RETURNING id"
 
@@ -38,6 +40,14 @@ class SqlHl7Log(SqlInbox, SqlQueues):
             queue_out(tx, compose(ris_sql.SqlView(tx), events), at)
 
         return relay_step(database, name, read, write, limit=BATCH)
+
+    def take_over(self, owner: str) -> int:
+        """See `Hl7Log.take_over`."""
+
+        def act(tx: Transaction) -> int:
+            return len(tx.rows(_FREE_IN, (owner,))) + len(tx.rows(_FREE_OUT, (owner,)))
+
+        return self._database.transaction(act, durable=False)
 
     def prune(self, before: str) -> int:
         """See `Hl7Log.prune`."""

@@ -263,6 +263,10 @@ class Hl7Log(Inbox, Queues, Protocol):
         """
         ...
 
+    def take_over(self, owner: str) -> int:
+        """The process that had this name is dead: whatever it had in hand is free. How many rows that were."""
+        ...
+
     def prune(self, before: str) -> int:
         """Forget accepted and sent messages that are older; how many."""
         ...

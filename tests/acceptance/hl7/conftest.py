@@ -27,6 +27,10 @@ merges = true
 name = "LATIN"
 application = "LATIN"
 charset = "8859/1"
+
+[[hl7.sources]]
+name = "SAMPLES"
+merges = true
 """
 
 
