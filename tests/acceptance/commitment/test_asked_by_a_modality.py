@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
-from pydicom.dataset import Dataset
+from tests.support.commitments import config, send, states, until
 from tests.support.dcmtk import free_port
-from tests.support.generate import ct, part10, uid
-from tests.support.modality import TITLE, Modality
+from tests.support.generate import ct, uid
+from tests.support.modality import Modality
 from tests.support.rot import flip_bit, places
 from tests.support.server import Server, listing, running_server, start_server, vesalius
 
@@ -33,25 +33,6 @@ class Site:
 
     def commitments(self, *extra: str) -> list[dict[str, object]]:
         return listing("commitments", *extra, data=self.data)
-
-
-def config(port: int, *duties: str, allow: str = '"store", "commit", "notify"', more: str = "") -> str:
-    return (
-        f'[[peers]]\nname = "MOD"\nhost = "127.0.0.1"\nport = {port}\naet = "{TITLE}"\nallow = [{allow}]\n'
-        f"duties = [{', '.join(repr(duty) for duty in duties)}]\n"
-        f"[commitment]\nretry_first = 0.2\nretry_longest = 0.5\n[server]\ngrace = 2.0\n{more}"
-    )
-
-
-def send(modality: Modality, *datasets: Dataset) -> list[tuple[str, str]]:
-    import io
-
-    import pydicom
-
-    with modality.associated() as assoc:
-        for ds in datasets:
-            assert assoc.send_c_store(pydicom.dcmread(io.BytesIO(part10(ds)))).Status == 0
-    return [(str(ds.SOPClassUID), str(ds.SOPInstanceUID)) for ds in datasets]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +84,7 @@ def test_d25_a_transaction_uid_that_is_active_is_0131_and_the_first_request_keep
     results = site.modality.wait(transaction)
     refused = next(r for r in results if r.failed)
     assert (refused.event_type, set(refused.failed)) == (2, {instance for _, instance in site.kept[:2]})
-    until(lambda: states(site, transaction) == ["told", "told"])
+    until(lambda: states(site.data, transaction) == ["told", "told"])
     assert any(r.event_type == 1 and r.committed == site.kept for r in site.modality.wait(transaction))
     # Now it is not active any more (PS3.4 J.3.3), and what is asked is looked at.
     site.modality.results.clear()
@@ -117,10 +98,10 @@ def test_a_result_is_told_again_until_it_is_answered_0000(site: Site) -> None:
     try:
         _, transaction = site.modality.ask(site.kept[:2])
         site.modality.wait(transaction, count=3)
-        assert states(site, transaction) == ["checked"]
+        assert states(site.data, transaction) == ["checked"]
     finally:
         site.modality.status = 0x0000
-    until(lambda: states(site, transaction) == ["told"])
+    until(lambda: states(site.data, transaction) == ["told"])
     after = len(site.modality.wait(transaction))
     time.sleep(1.0)  # twice the longest wait between two calls
     assert len(site.modality.wait(transaction)) == after, "once it is answered nothing more is told"
@@ -150,7 +131,7 @@ def test_a_peer_that_knows_no_role_selection_is_told_all_the_same(tmp_path: Path
         kept = send(modality, ct("roles", 1, 1))
         with modality.listening(roles=False):
             _, transaction = modality.ask(kept)
-            until(lambda: states(Site(server, modality, kept), transaction) in (["told"], ["checked"]))
+            until(lambda: states(server.data, transaction) in (["told"], ["checked"]))
 
 
 def test_a_caller_that_is_no_peer_is_told_on_its_own_association_or_not_at_all(tmp_path: Path) -> None:
@@ -163,7 +144,7 @@ def test_a_caller_that_is_no_peer_is_told_on_its_own_association_or_not_at_all(t
             assert (result.on, result.committed) == ("same", kept)
         _, transaction = modality.ask(kept)
         site = Site(server, modality, kept)
-        until(lambda: states(site, transaction) in (["expired"], ["told"]))
+        until(lambda: states(site.data, transaction) in (["expired"], ["told"]))
 
 
 def test_without_the_right_a_request_is_0124_and_nothing_is_kept(tmp_path: Path) -> None:
@@ -190,7 +171,7 @@ def test_a_result_that_could_not_be_told_is_told_after_a_restart(tmp_path: Path)
     with running_server(tmp_path, config=settings) as again, modality.listening():
         (result,) = modality.wait(transaction)
         assert (result.event_type, result.committed) == (1, kept)
-        until(lambda: states(Site(again, modality, kept), transaction) == ["told"])
+        until(lambda: states(again.data, transaction) == ["told"])
 
 
 def test_bytes_that_changed_on_the_disk_are_never_committed_to(tmp_path: Path) -> None:
@@ -241,15 +222,3 @@ def test_a_place_that_is_away_is_resource_limitation_after_the_patience(tmp_path
 def spoil(data: Path, packs: Path, sop_instance: str) -> None:
     """Flip one bit of an instance's data set."""
     flip_bit(next(place for place in places(data / "index.db", packs) if place.uid == sop_instance), Random(1))
-
-
-def states(site: Site, transaction: str) -> list[object]:
-    return [c["state"] for c in site.commitments() if c["transaction"] == transaction]
-
-
-def until(found: Callable[[], object], seconds: float = 60) -> object:
-    end = time.monotonic() + seconds
-    while not (got := found()):
-        assert time.monotonic() < end, "did not come true in time"
-        time.sleep(0.1)
-    return got

@@ -23,7 +23,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelMove,
 )
-from tests.acceptance.commitment.test_asked_by_a_modality import config, send, until
+from tests.support.commitments import config, send, until
 from tests.support.dcmtk import free_port
 from tests.support.generate import ct, uid
 from tests.support.modality import TITLE, Modality, request, tell
