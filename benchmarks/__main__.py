@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import find, peers, process, results, retrieve, store, web_metadata, web_search, web_stow, web_wado
+from benchmarks import (
+    find,
+    peers,
+    process,
+    results,
+    retrieve,
+    store,
+    volumes,
+    web_metadata,
+    web_search,
+    web_stow,
+    web_wado,
+)
 from benchmarks.results import Sample
 
 
@@ -34,6 +46,8 @@ def workloads(args: argparse.Namespace) -> dict[str, Callable[[], Iterator[Sampl
         "web-search-peers": lambda: web_search.against_peers(servers),
         "web-search-1000": lambda: web_search.at_size(1_000),
         "web-search-many": lambda: web_search.at_size(many),
+        "volumes-load": lambda: volumes.load(rounds),
+        "volumes-planes": lambda: volumes.planes(servers, rounds),
         "memory": lambda: process.memory(servers, 1_000 if quick else 10_000),
         "growth": lambda: process.growth(10_000, many),
     }

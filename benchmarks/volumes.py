@@ -1,0 +1,113 @@
+"""Volumes: a CT of 500 slices as HU against reading and decoding its pixels, and planes of a series that is kept.
+
+The peer of the first is pydicom (and its plugins, of which the quickest that is installed decodes): every file read and
+its pixel array made, nothing done with it. Ours is the way of `vesalius.open(folder)`: headers read, slices sorted,
+cells masked, float32 HU in one array. Both in the same process, one after the other, files in the page cache.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.filereader import read_dataset
+from pydicom.uid import JPEGLSLossless
+from tests.support import phantom
+from tests.support.archive import dataset_of
+from tests.support.generate import part10, uid
+from tests.support.phantom import Scan
+
+import vesalius
+from benchmarks.peers import Start, scratch
+from benchmarks.results import Sample
+from benchmarks.web_client import Web, milliseconds
+from vesalius.backends.pixels_codecs import PixelCodecs
+from vesalius.imaging.space import Grid
+
+SLICES, SIDE = 500, 512
+SCAN = Scan(rows=SIDE, columns=SIDE, slices=SLICES, between_rows=0.4, between_columns=0.4, step=0.25)
+PLANES = 300
+_NATIVE = "1.2.840.10008.1.2.1"
+
+
+def write_ct(folder: Path, *, compressed: bool) -> str:
+    """The phantom with noise like a scanner's, one file a slice; gives the Series Instance UID."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(1).normal(0, 12, (SIDE, SIDE))
+    codecs = PixelCodecs()
+    (ds,) = phantom.ct(Scan(rows=SIDE, columns=SIDE, slices=1, between_rows=0.4, between_columns=0.4))
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for place in range(SLICES):
+        points = np.stack((columns, rows, np.full_like(rows, place)), axis=-1) @ SCAN.affine[:3, :3].T
+        values = phantom.hounsfield(points + SCAN.affine[:3, 3]) + np.roll(noise, place * 7919)
+        ds.PixelData = np.clip(np.rint(values) + 1024, 0, 4095).astype("<u2").tobytes()
+        ds.SOPInstanceUID, ds.InstanceNumber = uid("benchmark", place), str(place)
+        ds.ImagePositionPatient = [phantom.decimal(value) for value in SCAN.position(place)]
+        file = part10(ds)
+        if compressed:
+            data = codecs.transcode(dataset_of(file), _NATIVE, str(JPEGLSLossless))
+            file = part10(read_dataset(BytesIO(data), False, True), str(JPEGLSLossless))
+        (folder / f"{place:05}.dcm").write_bytes(file)
+    codecs.close()
+    return str(ds.SeriesInstanceUID)
+
+
+def _decoded(folder: Path) -> float:
+    started = time.perf_counter()
+    for file in sorted(folder.iterdir()):
+        if pydicom.dcmread(file).pixel_array.shape != (SIDE, SIDE):
+            raise RuntimeError(f"{file} was not decoded")
+    return time.perf_counter() - started
+
+
+def _loaded(folder: Path, series: str) -> float:
+    with vesalius.open(folder) as library:
+        started = time.perf_counter()
+        volume = library.series(series).volume()
+        taken = time.perf_counter() - started
+    if volume.unit_label != "HU" or volume.values.shape != (SLICES, SIDE, SIDE):
+        raise RuntimeError("that is not the volume")
+    return taken
+
+
+def load(rounds: int) -> Iterator[Sample]:
+    """Seconds to HU in memory, beside seconds to read and decode."""
+    for compressed, name in ((False, "native"), (True, "JPEG-LS")):
+        with scratch() as folder:
+            series = write_ct(folder / "ct", compressed=compressed)
+            _decoded(folder / "ct")
+            label = f"500 slices 512 x 512 {name} to HU in memory"
+            for turn in range(rounds):
+                yield Sample(label, "vesalius", _loaded(folder / "ct", series), "s", turn, higher=False)
+                yield Sample(label, "pydicom, decoding alone", _decoded(folder / "ct"), "s", turn, higher=False)
+
+
+def planes(peers: dict[str, Start], rounds: int) -> Iterator[Sample]:
+    """`slice.png` of a CT of 500 slices that the service has at hand, each plane at other positions."""
+    low, high = Grid((SLICES, SIDE, SIDE), SCAN.affine).bounds()
+    for turn in range(rounds):
+        with scratch() as folder:
+            series = write_ct(folder / "ct", compressed=False)
+            command = [sys.executable, "-m", "vesalius", "import", folder / "ct", "--data", folder / "data"]
+            subprocess.run([str(part) for part in command], check=True, capture_output=True)
+            with peers["vesalius"](data=folder / "data") as peer:
+                client = Web(peer.http_port, f"/api/volumes/{series}")
+                started = time.perf_counter()
+                client.get("/slice.png", "image/png")
+                first = (time.perf_counter() - started) * 1000
+                yield Sample("slice.png, the first of a series of 500", peer.name, first, "ms", turn, higher=False)
+                for axis, plane in enumerate(("sagittal", "coronal", "axial")):
+                    places = np.linspace(low[axis] + 1, high[axis] - 1, PLANES)
+                    paths = [f"/slice.png?plane={plane}&position={place:.2f}" for place in places]
+                    label = f"slice.png of a kept series of 500, {plane}"
+                    taken = sorted(milliseconds(client, paths))
+                    yield Sample(label, peer.name, statistics.median(taken), "ms (p50)", turn, higher=False)
+                    yield Sample(f"{label}, p95", peer.name, taken[int(0.95 * len(taken))], "ms", turn, higher=False)
+                client.close()
