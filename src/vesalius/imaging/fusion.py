@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.imaging.lookup import windowed
+from vesalius.imaging.png import encode
 from vesalius.imaging.space import Volume
 from vesalius.model.errors import NoVolume
 from vesalius.model.rendering import Window, WindowFunction
@@ -91,6 +92,4 @@ def window_between(low: float, high: float) -> Window:
 
 def png(picture: Octets) -> bytes:
     """A PNG of grey (rows, columns) or RGB (rows, columns, 3)."""
-    import imagecodecs
-
-    return bytes(imagecodecs.png_encode(picture, level=1))
+    return encode(picture)
