@@ -16,7 +16,11 @@ from tests.support.data import REPOSITORY
 from vesalius.app.settings_load import settings_of
 
 PLACES = [*PAGES, *(REPOSITORY / "deploy").iterdir()]
-GROUPS = {"peers": ("add", "list", "remove", "test"), "hl7": ("list", "show", "replay", "queues", "send")}
+GROUPS = {
+    "peers": ("add", "list", "remove", "test"),
+    "hl7": ("list", "show", "replay", "queues", "send"),
+    "volume": ("info", "export", "hu"),
+}
 KNOWN = {info.path.replace("[]", "") for info in settings_of()}
 TABLES = {path.split(".")[0] for path in KNOWN if "." in path}
 # `server.dimse_port`, `[[store.copies]]`: a table's name, a dot, a word; not a file name.
