@@ -17,7 +17,7 @@ from tests.support.generate import ct
 from tests.support.kills import processes, wait_restarted
 from tests.support.modality import Modality, request
 from tests.support.server import Server, start_server
-from tests.support.strace import CALLS, count, injected, need_strace, threads_of, traced
+from tests.support.strace import CALLS, count, injected, need_strace, traced
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
@@ -58,7 +58,7 @@ def test_death_at_every_system_call_of_a_commitment_breaks_no_promise(tmp_path: 
                 worker = processes(server)[0]
                 _, transaction = request(kept)
                 modality.results.clear()
-                with injected(threads_of(worker), call, f"signal=KILL:when={number}", follow=True):
+                with injected([worker], call, f"signal=KILL:when={number}", follow=True):
                     promised = _acknowledged(modality, kept, transaction)
                     if promised:
                         try:

@@ -28,6 +28,7 @@ SEAL_INTERVAL = 5.0
 ORPHANS_INTERVAL = 300.0
 OPTIMISE_INTERVAL = 900.0
 UPLOADS_INTERVAL = 60.0
+PRUNE_INTERVAL = 3600.0
 
 
 @dataclass(slots=True)
@@ -117,6 +118,7 @@ class HouseDuties:
             Duty("orphans", ORPHANS_INTERVAL, self._orphans, due=now + ORPHANS_INTERVAL),
             Duty("uploads", UPLOADS_INTERVAL, self._uploads, due=now + UPLOADS_INTERVAL),
             Duty("purge", archive.settings.store.purge_interval, self._purge),
+            Duty("prune", PRUNE_INTERVAL, self._prune, due=now + PRUNE_INTERVAL),
             Duty("optimise", OPTIMISE_INTERVAL, archive.index.optimise, due=now + OPTIMISE_INTERVAL),
         ]
 
@@ -153,6 +155,13 @@ class HouseDuties:
             with contextlib.suppress(UploadBusy):
                 spool.take(upload, self._archive.ingest)
         spool.expire(time.time())
+
+    def _prune(self) -> None:
+        """Forget jobs that were done long ago."""
+        from vesalius.archive.delete import moment
+
+        keep = self._archive.settings.jobs.keep
+        self._archive.jobs.prune(moment(self._archive.clock.utc(), -keep))
 
     def _purge(self) -> None:
         from vesalius.archive.purge import LINGER, purge

@@ -89,6 +89,7 @@ class ArchiveSite:
         self._problems = _Remembered(self._find_problems, READY_AGE)
         self._totals = _Remembered(archive.index.totals, COUNTS_AGE)
         self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
+        self._jobs = _Remembered(archive.jobs.counts, COUNTS_AGE)
         self._care = _Remembered(self._find_care, COUNTS_AGE)
 
     def problems(self) -> list[str]:
@@ -192,6 +193,16 @@ class ArchiveSite:
                 "vesalius_packs",
                 "Packs by state.",
                 [({"state": state}, float(n)) for state, n in sorted(care.packs.items())],
+            ),
+            (
+                "vesalius_jobs_kept",
+                "Jobs by kind and state: open, done, failed.",
+                [
+                    ({"kind": kind, "state": state.value}, float(n))
+                    for (kind, state), n in sorted(
+                        self._jobs.get().items(), key=lambda item: (item[0][0], item[0][1].value)
+                    )
+                ],
             ),
             ("vesalius_damaged_copies", "Copies of members that failed their digest.", [({}, float(care.damaged))]),
             ("vesalius_index_outdated", "1 where `vesalius reindex` is due.", [({}, float(care.outdated))]),

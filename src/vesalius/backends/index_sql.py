@@ -67,7 +67,7 @@ _TOTALS = (
     "COALESCE(SUM(new_notes), 0) FROM pack"
 )
 # Children first: references point up.
-_TOLD_AGAIN = (
+TOLD_AGAIN = (
     schema.deleted_member,
     schema.deletion,
     schema.nested,
@@ -322,7 +322,7 @@ class SqlIndex:
         """See `Index.clear`, durably. What is written from here on follows this code's attribute table."""
 
         def write(connection: sa.Connection) -> None:
-            for table in _TOLD_AGAIN:
+            for table in TOLD_AGAIN:
                 connection.execute(sa.delete(table))
             upsert(connection, schema.meta, {"key": "attributes", "value": FINGERPRINT})
 

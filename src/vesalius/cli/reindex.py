@@ -27,7 +27,7 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
     from vesalius.app.wiring import header_limits, index_file
     from vesalius.archive.reindex import ReindexReport
     from vesalius.archive.reindex import reindex as again
-    from vesalius.backends.database_damage import is_damaged, peers_in, set_aside
+    from vesalius.backends.database_damage import is_damaged, peers_in, set_aside, take_over
     from vesalius.cli import exit_codes, output
 
     wanted = options.settings(data, config)
@@ -39,7 +39,11 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
                 peers = peers_in(aside)
                 for peer in peers:
                     archive.index.save_peer(peer)
-                output.note(f"The database was damaged and lies in {aside} now; {len(peers)} peers were taken over.")
+                rows = take_over(aside, archive.database)
+                output.note(
+                    f"The database was damaged and lies in {aside} now; {len(peers)} peers and {rows:,} rows of what "
+                    "no pack can tell (jobs, commitments, orders, messages) were taken over."
+                )
             total = sum(pack.size for pack in archive.blobs.packs())
             with output.progress("reindexing", total, unit="bytes") as advance:
                 shown = 0

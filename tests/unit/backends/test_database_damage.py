@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from vesalius.app.wiring import SystemClock
+from vesalius.backends.commitments_sql import SqlCommitments
 from vesalius.backends.database import open_database
-from vesalius.backends.database_damage import is_damaged, peers_in, set_aside
+from vesalius.backends.database_damage import is_damaged, peers_in, set_aside, take_over
 from vesalius.backends.index_sql import SqlIndex
+from vesalius.backends.jobs_sql import SqlJobs
+from vesalius.model.commitments import CommitmentRequest, Reference
 from vesalius.model.entities import Peer
 from vesalius.model.errors import IndexUnavailable
+from vesalius.ports.jobs import Job
 
 PEERS = [Peer("ct", "10.0.0.1", 104, "CT", rights=frozenset({"store"})), Peer("ws", "10.0.0.2", 11112, "WS")]
 
@@ -40,6 +45,21 @@ def test_a_page_of_zeros_is_damage_and_the_peers_are_saved(file: Path) -> None:
     aside = set_aside(file)
     assert not file.exists()
     assert {peer.name for peer in peers_in(aside)} <= {"ct", "ws"}
+
+
+def test_what_is_still_to_be_done_is_taken_over(file: Path) -> None:
+    before = open_database(f"sqlite:///{file}")
+    jobs = SqlJobs(before, SystemClock())
+    jobs.put(Job("test.work", {"number": 1}))
+    request = CommitmentRequest("1.2.3", (Reference("1.2", "1.2.4"),), aet="CT")
+    SqlCommitments(before).plan(request, SystemClock().utc(), lambda number: Job("test.ask", {"commitment": number}))
+    kept = (jobs.list(), SqlCommitments(before).list())
+    before.close()
+    aside = set_aside(file)
+    after = open_database(f"sqlite:///{file}")
+    assert take_over(aside, after) == 4  # two jobs, a commitment and its instance
+    assert (SqlJobs(after, SystemClock()).list(), SqlCommitments(after).list()) == kept
+    after.close()
 
 
 def test_peers_survive_damage_elsewhere(file: Path) -> None:
