@@ -6,6 +6,7 @@ what was not acknowledged may be there or not. By default the many equal writes 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,8 @@ def test_death_at_every_system_call_of_a_commitment_breaks_no_promise(tmp_path: 
             points = _points(server, modality, kept)
             assert len(points) > 20, points
             for call, number in points:
+                until(lambda: processes(server), PATIENCE)  # one that died late is started again
+                server.wait_ready(PATIENCE)
                 worker = processes(server)[0]
                 _, transaction = request(kept)
                 modality.results.clear()
@@ -65,6 +68,7 @@ def test_death_at_every_system_call_of_a_commitment_breaks_no_promise(tmp_path: 
                             modality.wait(transaction, 5)
                         except AssertionError:
                             pass  # it died before it could tell
+                time.sleep(0.2)  # to a death at the very end
                 if worker not in processes(server):
                     deaths += 1
                     wait_restarted(server, worker)
