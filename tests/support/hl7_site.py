@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vesalius.backends.database import Database, open_database
@@ -29,9 +30,8 @@ class SteppingClock:
 
     def utc(self) -> str:
         self.seconds += 1
-        minutes, seconds = divmod(self.seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"2026-11-24T{8 + hours:02}:{minutes:02}:{seconds:02}.000000Z"
+        moment = datetime(2026, 11, 24, 8, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def monotonic(self) -> float:
         return float(self.seconds)
