@@ -74,7 +74,11 @@ class Place:
 
 def link(fixed: Place, moving: Place, registrations: Iterable[Dataset] = ()) -> Link:
     """The way from the fixed to the moving series. Raises `NoCommonSpace`."""
-    edges = [edge for each in registrations for edge in edges_of(each)]
+    return way(fixed, moving, [edge for each in registrations for edge in edges_of(each)])
+
+
+def way(fixed: Place, moving: Place, edges: Sequence[Edge]) -> Link:
+    """The same with registrations that were read before."""
     moved = {node for edge in edges for node in (edge.source, edge.target) if node.startswith("series:")}
     own = {f"series:{fixed.series}", f"series:{moving.series}"}
     shared = fixed.frame_of_reference and fixed.frame_of_reference == moving.frame_of_reference

@@ -35,6 +35,7 @@ from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
 from vesalius.web.site import Site
+from vesalius.web.spaces import Spaces
 from vesalius.web.volume_store import VolumeStore
 
 P = ParamSpec("P")
@@ -96,14 +97,18 @@ class WebContext:
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)
+    spaces: Spaces = field(init=False)  # registrations, and which series share space
     volumes: VolumeStore = field(init=False)  # of stored series
     _waiting: _Waiting = field(default_factory=_Waiting)
     _pixels_waiting: _Waiting = field(default_factory=_Waiting)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder))
+        object.__setattr__(self, "frames", Frames(self.blobs, self.transcoder, self.retrieve.coerce))
+        object.__setattr__(self, "spaces", Spaces(self.search, self.index, self.blobs))
         folder = self.view.cache / "volumes" if self.view.cache is not None else None
-        object.__setattr__(self, "volumes", VolumeStore(self.index, self.frames, folder, self.view.volumes_disk))
+        object.__setattr__(
+            self, "volumes", VolumeStore(self.index, self.frames, folder, self.view.volumes_disk, self.spaces)
+        )
         object.__setattr__(self, "pixel_pool", ThreadPoolExecutor((os.cpu_count() or 1) + 2, "pixels"))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vesalius.web import changes, deletions, volume_slices, volumes
+from vesalius.web import changes, deletions, fusion, rois, volume_slices, volumes
 from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
@@ -139,6 +139,8 @@ def operations(ctx: WebContext) -> tuple[Operation, ...]:
         *SERVICE,
         *changes.OPERATIONS,
         *deletions.OPERATIONS,
+        *fusion.OPERATIONS,
+        *rois.OPERATIONS,
         *volumes.OPERATIONS,
         *volume_slices.OPERATIONS,
         sends.LISTED,

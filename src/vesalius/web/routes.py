@@ -31,10 +31,12 @@ from vesalius.web import (
     deletions,
     errors,
     frames,
+    fusion,
     metadata,
     openapi,
     qido,
     rendered,
+    rois,
     stow,
     thumbnail,
     uploads,
@@ -67,7 +69,7 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     delete,
     capabilities,
 )
-API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, volumes, volume_slices, openapi)
+API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, fusion, rois, volumes, volume_slices, openapi)
 ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
 
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from starlette.requests import Request
 
+from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import number, single
 from vesalius.web.openapi_types import JSON_ERROR, Schema, Value
@@ -32,18 +33,30 @@ WISHES = (
 )
 IRREGULAR: tuple[Literal["refuse", "resample"], ...] = ("refuse", "resample")
 TILT: tuple[Literal["correct", "keep"], ...] = ("correct", "keep")
+INTERPOLATIONS = ("linear", "nearest", "bspline", "lanczos")
 MOST_MM = 100_000.0
 
 
 def wanted_of(request: Request, parameters: Parameters, series: str | None = None) -> Wanted:
     """The volume that a request is about. Raises `Problem` (400)."""
+    onto = onto_of(parameters)
     return Wanted(
         series=uid_of(request, "series") or "" if series is None else series,
         wish=one_of(parameters, "unit", WISHES),
         part=number(parameters, "part"),
         irregular=one_of(parameters, "irregular", IRREGULAR),
         tilt=one_of(parameters, "tilt", TILT),
+        onto=onto,
+        interpolation="linear" if onto is None else one_of(parameters, "interpolation", INTERPOLATIONS),
     )
+
+
+def onto_of(parameters: Parameters) -> str | None:
+    """The series whose grid is wanted. Raises `Problem` (400)."""
+    uid = single(parameters, "onto")
+    if uid is not None and not is_tolerable_uid(uid):
+        raise Problem(400, "onto is no UID")
+    return uid
 
 
 def one_of(parameters: Parameters, name: str, choices: Sequence[Choice]) -> Choice:
@@ -77,6 +90,11 @@ CHOICES = (
         "irregular", "of an uneven stack: refuse it or interpolate slices", {"type": "string", "enum": list(IRREGULAR)}
     ),
     Value("tilt", "of a tilted stack: straighten it or keep it sheared", {"type": "string", "enum": list(TILT)}),
+    Value("onto", "on the grid of this series: of one frame of reference, or linked by a registration",
+          {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}),
+)  # fmt: skip
+INTERPOLATION = Value(
+    "interpolation", "how values come onto another grid", {"type": "string", "enum": list(INTERPOLATIONS)}
 )
 ERRORS: dict[int, Schema | None] = {
     400: JSON_ERROR, 404: JSON_ERROR, 406: JSON_ERROR, 413: JSON_ERROR, 422: JSON_ERROR, 500: JSON_ERROR,

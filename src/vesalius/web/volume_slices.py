@@ -23,7 +23,16 @@ from vesalius.web.errors import Problem
 from vesalius.web.negotiation import single
 from vesalius.web.openapi_types import Operation, Value
 from vesalius.web.render_parameters import parameters_of, render_parameters
-from vesalius.web.volume_parameters import CHOICES, ERRORS, SERIES, Parameters, millimetres, one_of, wanted_of
+from vesalius.web.volume_parameters import (
+    CHOICES,
+    ERRORS,
+    INTERPOLATIONS,
+    SERIES,
+    Parameters,
+    millimetres,
+    one_of,
+    wanted_of,
+)
 from vesalius.web.volume_store import ClientLeft, Wanted, stay
 from vesalius.web.volumes import LEFT, tag_of
 
@@ -33,7 +42,6 @@ if TYPE_CHECKING:
 PNG = "image/png"
 PLANES = ("axial", "coronal", "sagittal")
 PROJECTIONS = ("mean", "mip", "minip")
-INTERPOLATIONS = ("linear", "nearest", "bspline", "lanczos")
 MOST_SLAB = 500.0  # mm
 MOST_WINDOWS = 1000
 
@@ -65,6 +73,7 @@ def picture(volume: Volume, parameters: Parameters, window: Window) -> tuple[byt
     from vesalius.imaging.fusion import grey, png
     from vesalius.imaging.reformat import Projection, Slab, main_plane, reformat
     from vesalius.imaging.resampling import is_label
+    from vesalius.imaging.turned import turned
 
     thickness = millimetres(parameters, "slab") or 0.0
     if not 0 <= thickness <= MOST_SLAB:
@@ -75,7 +84,7 @@ def picture(volume: Volume, parameters: Parameters, window: Window) -> tuple[byt
     way = one_of(parameters, "interpolation", INTERPOLATIONS)
     grid = main_plane(volume.grid, one_of(parameters, "plane", PLANES), millimetres(parameters, "position"), spacing)
     slab = Slab(thickness, Projection(one_of(parameters, "projection", PROJECTIONS)))
-    plane = reformat(volume, grid, slab, "nearest" if is_label(volume) else way)
+    plane = reformat(turned(volume, grid), grid, slab, "nearest" if is_label(volume) else way)
     told = {
         "affine_lps_mm": plane.affine.tolist(),
         "shape": plane.grid.shape[1:],
@@ -97,7 +106,7 @@ def routes(ctx: WebContext) -> list[Route]:
         asked = render_parameters({"window": parameters.get("window", [])}).window
         if single(parameters, "plane") is not None:
             one_of(parameters, "plane", PLANES)
-        version = await ctx.call(store.version, wanted.series)
+        version = await ctx.call(store.version_of, wanted)
         tag = tag_of(version, wanted, "slice", repr(sorted(parameters.items())))
         known = not_modified(request, tag)
         if known is not None:

@@ -15,15 +15,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from vesalius.archive.frames import Frames
 from vesalius.model.entities import Level
 from vesalius.model.errors import NoSuchInstance
 from vesalius.ports.index import Index
+from vesalius.web.spaces import Spaces
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -52,6 +53,8 @@ class Wanted:
     part: int | None = None
     irregular: Irregular = "refuse"
     tilt: Tilt = "correct"
+    onto: str | None = None  # on the grid of this series (its first volume, or the only one that is no localizer)
+    interpolation: str = "linear"  # how values come onto it
 
 
 @dataclass(slots=True)
@@ -64,8 +67,9 @@ class _Building:
 class VolumeStore:
     """Volumes of stored series. One for a process. `get` and the other plain functions block."""
 
-    def __init__(self, index: Index, frames: Frames, folder: Path | None, most: int) -> None:
+    def __init__(self, index: Index, frames: Frames, folder: Path | None, most: int, spaces: Spaces) -> None:
         self._index = index
+        self._spaces = spaces
         self._frames = frames
         self._folder = folder
         self._most = most
@@ -93,6 +97,13 @@ class VolumeStore:
                 self._studies.clear()
         return f"{self._studies.get(series, '')} {found.get(series, '')}"
 
+    def version_of(self, wanted: Wanted) -> str:
+        """The same for a volume: of all series and registrations that it follows from. Raises `NoSuchInstance`."""
+        own = self.version(wanted.series)
+        if wanted.onto is None:
+            return own
+        return f"{own} {self.version(wanted.onto)} {self._spaces.key((wanted.onto, wanted.series))}"
+
     def source(self, series: str) -> StoredSource:
         """The instances of a series. Raises `NoSuchInstance`."""
         from vesalius.imaging.sources import StoredSource
@@ -106,11 +117,34 @@ class VolumeStore:
 
         return parts(self.source(wanted.series), Wish(wanted.wish), irregular=wanted.irregular, tilt=wanted.tilt)
 
+    def described(self, wanted: Wanted) -> tuple[VolumePlan, ...]:
+        """What a series holds, or the one volume that is wanted on the grid of another. Raises as `plan`."""
+        return self.plans(wanted) if wanted.onto is None else (self.plan(wanted),)
+
     def plan(self, wanted: Wanted) -> VolumePlan:
-        """The volume that is wanted, without its pixels. Raises as `plans`."""
+        """The volume that is wanted, without its pixels. Raises as `plans`, `NoCommonSpace`."""
         from vesalius.imaging.volumes import chosen
 
-        return chosen(self.plans(wanted), wanted.part)
+        own = chosen(self.plans(wanted), wanted.part)
+        return own if wanted.onto is None else self._onto(own, wanted)
+
+    def _onto(self, own: VolumePlan, wanted: Wanted) -> VolumePlan:
+        """The plan of a volume on the grid of another series."""
+        from vesalius.imaging.onto import OntoPlan
+        from vesalius.imaging.reference_frames import Place
+        from vesalius.imaging.resampling import Interpolation
+        from vesalius.imaging.volumes import chosen
+
+        fixed = chosen(self.plans(Wanted(wanted.onto or "")), None)
+        link = self._spaces.link(
+            Place(fixed.frame_of_reference, fixed.source.series), Place(own.frame_of_reference, own.source.series)
+        )
+        bare = replace(wanted, onto=None, interpolation="linear")
+        found = OntoPlan(
+            own, fixed, link, Interpolation(wanted.interpolation),
+            lambda cancelled: self._make(bare, self.version_of(bare), cancelled),
+        )  # fmt: skip
+        return cast("VolumePlan", found)
 
     def ready(self, wanted: Wanted, version: str) -> Volume | None:
         """The volume where this process has it at hand."""
@@ -126,7 +160,7 @@ class VolumeStore:
     ) -> Volume:  # fmt: skip
         """A volume, made if need be. Blocks. Raises as `plans`, `Abandoned`, `LimitExceeded`, `OutOfResources`."""
         wanted = Wanted(series, wish, part, irregular, tilt)
-        version = self.version(series)
+        version = self.version_of(wanted)
         return self.ready(wanted, version) or self._make(wanted, version, cancelled)
 
     def _make(self, wanted: Wanted, version: str, cancelled: Callable[[], bool] | None = None) -> Volume:
@@ -136,6 +170,8 @@ class VolumeStore:
         plan: VolumePlan | None = None
         source = self.source(wanted.series)
         key = files.key(source.digest, wanted.wish, str(wanted.part), wanted.irregular, wanted.tilt)
+        if wanted.onto is not None:
+            key = files.key(key, self.source(wanted.onto).digest, version, wanted.interpolation)
         found = files.get(key)
         if found is None:
             plan = self.plan(wanted)
@@ -160,7 +196,7 @@ class VolumeStore:
         """A volume for the one who asks, as long as they stay. Raises as `get`, `ClientLeft`."""
         loop = asyncio.get_running_loop()
         if version is None:
-            version = await ctx.call(self.version, wanted.series)
+            version = await ctx.call(self.version_of, wanted)
         found = self.ready(wanted, version)
         if found is not None:
             return found

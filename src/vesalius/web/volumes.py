@@ -21,7 +21,7 @@ from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import Operation, Schema, Value
 from vesalius.web.render_parameters import parameters_of
 from vesalius.web.streaming import Streamed
-from vesalius.web.volume_parameters import CHOICES, ERRORS, SERIES, wanted_of
+from vesalius.web.volume_parameters import CHOICES, ERRORS, INTERPOLATION, SERIES, wanted_of
 from vesalius.web.volume_store import ClientLeft, Wanted, stay
 
 if TYPE_CHECKING:
@@ -71,19 +71,19 @@ def routes(ctx: WebContext) -> list[Route]:
 
     async def told(request: Request) -> Response:
         wanted = wanted_of(request, parameters_of(request))
-        version = await ctx.call(store.version, wanted.series)
+        version = await ctx.call(store.version_of, wanted)
         tag = tag_of(version, wanted)
         known = not_modified(request, tag)
         if known is not None:
             return known
-        plans = await ctx.heavy(store.plans, wanted)
+        plans = await ctx.heavy(store.described, wanted)
         return answer(request, msgspec.json.encode(description(plans)), JSON, tag=tag)
 
     async def nifti(request: Request) -> Response:
         from vesalius.imaging.nifti_export import gzipped, pieces
 
         wanted = wanted_of(request, parameters_of(request))
-        version = await ctx.call(store.version, wanted.series)
+        version = await ctx.call(store.version_of, wanted)
         tag = tag_of(version, wanted, "nifti")
         known = not_modified(request, tag)
         if known is not None:
@@ -103,7 +103,7 @@ def routes(ctx: WebContext) -> list[Route]:
         from vesalius.imaging.ome_zarr import Pyramid
 
         wanted = wanted_of(request, parameters_of(request))
-        version = await ctx.call(store.version, wanted.series)
+        version = await ctx.call(store.version_of, wanted)
         name = request.url.path.rpartition("/volume.zarr/")[2]
         tag = tag_of(version, wanted, "zarr", name)
         known = not_modified(request, tag)
@@ -148,9 +148,9 @@ _DESCRIBED = {"type": "object", "required": ["series", "study", "parts"],
               "properties": {"parts": {"type": "array", "items": {"type": "object"}}}}  # fmt: skip
 OPERATIONS = (
     Operation("get", "/volumes/{series}", "The volumes of a series: grid, unit, what is odd",
-              parameters=(SERIES, *CHOICES), responses={200: _DESCRIBED, **ERRORS}),
+              parameters=(SERIES, *CHOICES, INTERPOLATION), responses={200: _DESCRIBED, **ERRORS}),
     Operation("get", "/volumes/{series}/volume.nii.gz", "A volume as NIfTI-1",
-              parameters=(SERIES, *CHOICES), responses={200: None, **ERRORS}, media_type=GZIP),
+              parameters=(SERIES, *CHOICES, INTERPOLATION), responses={200: None, **ERRORS}, media_type=GZIP),
     *(
         Operation("get", "/volumes/{series}/volume.zarr" + path, text, media_type=kind,
                   parameters=(SERIES, *(_place(name) for name in names), *CHOICES), responses={200: schema, **ERRORS})
