@@ -19,7 +19,6 @@ from vesalius.hl7.intake import Intake
 from vesalius.hl7.listener import MllpServer
 from vesalius.hl7.outgoing import Composer
 from vesalius.hl7.sender import Senders, later
-from vesalius.ris.rules import RisRules
 
 if TYPE_CHECKING:
     from vesalius.ports.hl7 import Hl7Log
@@ -118,7 +117,7 @@ class Hl7:
             hl7_settings(archive.settings, loopback=loopback),
             self._log,
             archive.clock,
-            getattr(archive, "ris_rules", RisRules()),
+            archive.ris_rules,
             HANDLERS,
             owner=self._owner,
             announce=archive.bell,

@@ -96,6 +96,8 @@ class MllpServer:
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             pass
         except Exception as error:  # a fault of ours ends this connection and nothing else
+            if isinstance(error, RuntimeError) and writer.is_closing():
+                return  # what the event loop calls a transport that its peer closed meanwhile
             log.error("hl7-connection-fault", peer=caller.address, kind=type(error).__name__)
         finally:
             self._tasks.discard(task)
@@ -155,6 +157,8 @@ class MllpServer:
 
     async def _send(self, writer: asyncio.StreamWriter, replies: tuple[bytes, ...]) -> None:
         for reply in replies:
+            if writer.is_closing():
+                raise ConnectionResetError  # the sender has gone; it will ask again
             writer.write(block(reply))
         if replies:
             await asyncio.wait_for(writer.drain(), self._settings.block_seconds)
