@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vesalius.cli import options
+from vesalius.cli.volume_fuse import fuse
 
 if TYPE_CHECKING:
     from vesalius.app.library import Library, Series
@@ -327,5 +328,5 @@ def _value(volume: Volume, point: tuple[float, float, float]) -> float | None:
     return float(volume.values[k, j, i])
 
 
-for _command in (info, export, hu):
+for _command in (info, export, hu, fuse):
     app.command(_command.__name__, help=options.help_of(_command))(_command)
