@@ -66,6 +66,7 @@ def _register() -> None:
         peers,
         reindex,
         retrieve,
+        ris,
         send,
         serve,
         stats,
@@ -80,6 +81,7 @@ def _register() -> None:
     _add("stats", stats.stats, run)
     _add("notes", notes.notes, run)
     app.add_typer(volume.app, name="volume", rich_help_panel=run)
+    app.add_typer(ris.app, name="ris", rich_help_panel=run)
     _add("import", import_.import_, move)
     _add("export", export.export, move)
     _add("send", send.send, move)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vesalius.app.settings import Settings
     from vesalius.app.wiring import Archive
     from vesalius.model.entities import Peer
+    from vesalius.model.orders import By, Identifier
 
 Data = Annotated[
     Path | None,
@@ -109,3 +110,24 @@ def raw_peers(data: Path | None, config: Path | None) -> dict[str, Peer]:
     """All peers of the database and the configuration."""
     with archive(data, config) as opened:
         return opened.peers()
+
+
+def by(archive: Archive, why: str = "") -> By:
+    """Who changes something from the command line: the user of the system."""
+    import getpass
+
+    from vesalius.model.orders import By
+
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):  # a container without a name for its user
+        who = "command line"
+    return By(who, archive.clock.utc(), why)
+
+
+def identifier(text: str) -> Identifier:
+    """`VALUE` or `VALUE^ISSUER`."""
+    from vesalius.model.orders import Identifier
+
+    value, _, issuer = text.partition("^")
+    return Identifier(value, issuer)

@@ -1,0 +1,308 @@
+"""`vesalius ris`: stations, procedures, patients, the worklist and what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vesalius.cli import options, ris_orders, ris_reconcile
+
+if TYPE_CHECKING:
+    from vesalius.app.wiring import Archive
+    from vesalius.model.orders import Patient
+
+app = typer.Typer(no_args_is_help=True, help="The radiology workflow: patients, orders, schedule, reconciliation.")
+stations = typer.Typer(no_args_is_help=True, help="The machines that have a worklist.")
+procedures = typer.Typer(no_args_is_help=True, help="The catalogue: what can be ordered.")
+patients = typer.Typer(no_args_is_help=True, help="Patients, and records that were merged.")
+
+Aet = Annotated[str, typer.Argument(metavar="AET", help="AE title of the station.", show_default=False)]
+PatientId = Annotated[str, typer.Argument(metavar="PATIENT_ID", help="Patient ID, or ID^ISSUER.", show_default=False)]
+Why = Annotated[str, typer.Option("--why", help="Why: it is kept with the change.")]
+
+
+def add_station(
+    aet: Aet,
+    modality: Annotated[str, typer.Argument(metavar="MODALITY", help="CT, MR, US, ...", show_default=False)],
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    department: Annotated[str, typer.Option(help="Its stations see each other's worklist.")] = "",
+    room: Annotated[str, typer.Option(help="Where it stands.")] = "",
+    hours: Annotated[str, typer.Option(help="Days 1-7 and times: '12345 0700-1800, 6 0800-1200'.")] = "",
+    sees: Annotated[str, typer.Option(help="Further departments whose worklist it sees; * for all.")] = "",
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Add a station, or change the one with this AE title.
+
+    Example:
+
+      vesalius ris stations add CT1 CT --department RAD --hours '12345 0700-1800'
+    """
+    from vesalius.cli.output import note
+    from vesalius.model.orders import Station
+    from vesalius.ris import catalogue
+
+    seen = tuple(filter(None, (part.strip() for part in sees.split(","))))
+    station = Station(aet, name, modality.upper(), department, room, seen, catalogue.hours(hours))
+    with options.archive(data, config, must_exist=False) as archive:
+        archive.ris.change(lambda work: catalogue.save_station(work, options.by(archive), station))
+    note(f"{aet}: {station.modality} in {department or 'no department'}")
+
+
+def list_stations(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
+    """List the stations.
+
+    Example:
+
+      vesalius ris stations list
+    """
+    from vesalius.cli import output
+    from vesalius.model.orders import Station
+
+    with options.archive(data, config) as archive:
+        found = archive.ris.look(lambda view: view.find(Station))
+    columns = ["aet", "name", "modality", "department", "room", "active"]
+    rows = [{name: getattr(one, name) for name in columns} for one in found]
+    output.listing(rows, columns, json=json, empty="No stations. Add one: vesalius ris stations add AET MODALITY")
+
+
+def remove_station(aet: Aet, data: options.Data = None, config: options.Config = None) -> None:
+    """Take a station out of use; what it did stays.
+
+    Example:
+
+      vesalius ris stations remove CT1
+    """
+    from vesalius.cli.output import note
+    from vesalius.ris import catalogue
+
+    with options.archive(data, config) as archive:
+        archive.ris.change(lambda work: catalogue.remove_station(work, options.by(archive), aet))
+    note(f"{aet} is out of use.")
+
+
+def add_procedure(
+    code: Annotated[str, typer.Argument(metavar="CODE", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    modality: Annotated[str, typer.Argument(metavar="MODALITY", show_default=False)],
+    minutes: Annotated[int, typer.Option(min=1, help="How long it takes.")] = 15,
+    scheme: Annotated[str, typer.Option(help="Coding scheme.")] = "99LOCAL",
+    body_part: Annotated[str, typer.Option(help="Body part examined.")] = "",
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Add a procedure to the catalogue, or change the one with this code.
+
+    Example:
+
+      vesalius ris procedures add CTHEAD 'CT of the head' CT --minutes 20
+    """
+    from vesalius.cli.output import note
+    from vesalius.model.orders import Code, Procedure
+    from vesalius.ris import catalogue
+
+    procedure = Procedure(Code(code, scheme, name), name, modality.upper(), minutes, body_part=body_part)
+    with options.archive(data, config, must_exist=False) as archive:
+        archive.ris.change(lambda work: catalogue.save_procedure(work, options.by(archive), procedure))
+    note(f"{code}: {name}, {minutes} minutes")
+
+
+def list_procedures(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
+    """List the catalogue.
+
+    Example:
+
+      vesalius ris procedures list --json
+    """
+    from vesalius.cli import output
+    from vesalius.model.orders import Procedure
+
+    with options.archive(data, config) as archive:
+        found = archive.ris.look(lambda view: view.find(Procedure))
+    rows = [
+        {"code": one.code.value, "scheme": one.code.scheme, "name": one.name, "modality": one.modality,
+         "minutes": one.minutes, "active": one.active}
+        for one in found
+    ]  # fmt: skip
+    output.listing(rows, ["code", "scheme", "name", "modality", "minutes", "active"], json=json, empty="No procedures.")
+
+
+def add_patient(
+    patient_id: PatientId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Family^Given", show_default=False)],
+    birth_date: Annotated[str, typer.Option(help="YYYYMMDD")] = "",
+    sex: Annotated[str, typer.Option(help="M, F or O")] = "",
+    unidentified: Annotated[bool, typer.Option("--unidentified", help="An emergency patient, named later.")] = False,
+    why: Why = "",
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Add a patient, or change what is known of the one with this ID; their images follow.
+
+    Example:
+
+      vesalius ris patients add 4711 'Doe^Jane' --birth-date 19700101 --sex F
+    """
+    from vesalius.cli.output import note
+    from vesalius.model.orders import Patient
+    from vesalius.ris import patients as verbs
+
+    patient = Patient(options.identifier(patient_id), name, birth_date, sex, unidentified=unidentified)
+    with options.archive(data, config, must_exist=False) as archive:
+        made = archive.ris.change(
+            lambda work: verbs.add_or_update(work, options.by(archive, why), patient, archive.ris_rules)
+        )
+    note(f"patient {made.ref}")
+
+
+def list_patients(
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="A word of the name, or the beginning of the ID.")] = "",
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    json: options.Json = False,
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """List patients, newest first.
+
+    Example:
+
+      vesalius ris patients list doe
+    """
+    from vesalius.cli import output
+
+    with options.archive(data, config) as archive:
+        found = archive.ris.look(lambda view: view.patients(text=text, limit=limit))
+    rows = [
+        {"ref": one.ref, "patient_id": one.identifier.value, "issuer": one.identifier.issuer, "name": one.name,
+         "birth_date": one.birth_date, "sex": one.sex}
+        for one in found
+    ]  # fmt: skip
+    output.listing(rows, ["ref", "patient_id", "issuer", "name", "birth_date", "sex"], json=json, empty="No patients.")
+
+
+def merge_patients(
+    survivor: PatientId,
+    gone: Annotated[str, typer.Argument(metavar="GONE", help="The ID that goes.", show_default=False)],
+    why: Why = "",
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Merge the record GONE into PATIENT_ID, with its visits, orders and images. `unmerge` takes it back.
+
+    Example:
+
+      vesalius ris patients merge 4711 TEMP-7
+    """
+    from vesalius.cli.output import note
+    from vesalius.model.orders import Patient
+    from vesalius.ris import patients as verbs
+
+    with options.archive(data, config) as archive:
+
+        def work(unit: Any) -> Any:
+            rules = archive.ris_rules
+            keep = _known(unit, archive, survivor)
+            key = rules.issued(options.identifier(gone)).key
+            lose = unit.first(Patient, identity=key) or _known(unit, archive, gone)
+            return verbs.merge(unit, options.by(archive, why), keep.ref, lose.ref, rules)
+
+        made = archive.ris.change(work)
+    note(f"merge {made.ref}")
+
+
+def unmerge_patients(
+    merge: Annotated[int, typer.Argument(metavar="MERGE", help="Its number.", show_default=False)],
+    why: Why = "",
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """Take a merge back: what it moved goes back, and images answer what they did before.
+
+    Example:
+
+      vesalius ris patients unmerge 3
+    """
+    from vesalius.cli.output import note
+    from vesalius.ris import patients as verbs
+
+    with options.archive(data, config) as archive:
+        archive.ris.change(lambda work: verbs.unmerge(work, options.by(archive, why), merge, archive.ris_rules))
+    note(f"merge {merge} is taken back")
+
+
+def worklist(
+    aet: Aet,
+    date: Annotated[str, typer.Option(help="YYYYMMDD or a range, YYYYMMDD-YYYYMMDD.")] = "",
+    json: options.Json = False,
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """What a station with this AE title is answered when it asks for its worklist.
+
+    Example:
+
+      vesalius ris worklist CT1 --date 20261124
+    """
+    from vesalius.cli import output
+    from vesalius.ris.worklist import Worklist
+
+    tags = {"start": 0x00400002, "time": 0x00400003, "station": 0x00400001, "modality": 0x00080060, "step": 0x00400009}
+    top = {"patient_id": 0x00100020, "name": 0x00100010, "accession": 0x00080050}
+    step: Any = dict.fromkeys(tags.values(), ()) | ({0x00400002: (date,)} if date else {})
+    question: Any = dict.fromkeys(top.values(), ()) | {0x00400100: (step,)}
+    with options.archive(data, config) as archive:
+        lists = Worklist(archive.ris, archive.ris_rules)
+        rows = []
+        for answer in lists.find(lists.understand(question), aet):
+            item: Any = answer[0x00400100][0]
+            row = {name: "\\".join(item[tag]) for name, tag in tags.items()}
+            rows.append(row | {name: "\\".join(map(str, answer[tag])) for name, tag in top.items()})
+    output.listing(rows, [*tags, *top], json=json, empty=f"{aet} sees nothing.")
+
+
+def events(
+    since: Annotated[int, typer.Option(help="After this event.")] = 0,
+    limit: Annotated[int, typer.Option(min=1)] = 1000,
+    json: options.Json = False,
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """What became of the workflow, oldest first: what, when, who, why.
+
+    Example:
+
+      vesalius ris events --json | jq -r .kind
+    """
+    import dataclasses
+
+    from vesalius.cli import output
+
+    with options.archive(data, config) as archive:
+        rows = [dataclasses.asdict(one) for one in archive.ris.look(lambda view: view.events(since, limit=limit))]
+    columns = ["id", "at", "kind", "who", "why", "patient", "order", "step", "detail"]
+    output.listing(rows, columns, json=json, empty="Nothing yet.")
+
+
+def _known(view: Any, archive: Archive, text: str) -> Patient:
+    from vesalius.model.errors import NoSuchRecord
+    from vesalius.ris import patients as verbs
+
+    found = verbs.find(view, options.identifier(text), archive.ris_rules)
+    if found is None:
+        raise NoSuchRecord("there is no patient with this ID")
+    return found
+
+
+for _group, _name, _command in (
+    (stations, "add", add_station), (stations, "list", list_stations), (stations, "remove", remove_station),
+    (procedures, "add", add_procedure), (procedures, "list", list_procedures),
+    (patients, "add", add_patient), (patients, "list", list_patients), (patients, "merge", merge_patients),
+    (patients, "unmerge", unmerge_patients), (app, "worklist", worklist), (app, "events", events),
+):  # fmt: skip
+    _group.command(_name, help=options.help_of(_command))(_command)
+for _name, _sub in (
+    ("stations", stations), ("procedures", procedures), ("patients", patients), ("orders", ris_orders.orders),
+    ("schedule", ris_orders.schedule), ("reconcile", ris_reconcile.app),
+):  # fmt: skip
+    app.add_typer(_sub, name=_name)
