@@ -19,7 +19,7 @@ PLACES = [*PAGES, *(REPOSITORY / "deploy").iterdir()]
 GROUPS = {
     "peers": ("add", "list", "remove", "test"),
     "hl7": ("list", "show", "replay", "queues", "send"),
-    "volume": ("info", "export", "hu"),
+    "volume": ("info", "export", "hu", "fuse"),
 }
 KNOWN = {info.path.replace("[]", "") for info in settings_of()}
 TABLES = {path.split(".")[0] for path in KNOWN if "." in path}
