@@ -14,7 +14,7 @@ from tools.tree import tree
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"^\s*(?:\|\s*)?vesalius ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(?:\|\s*)?vesalius ([a-z][a-z0-9]*)(?: ([a-z]+))?", re.MULTILINE)
 
 
 def fenced(text: str, language: str) -> list[str]:

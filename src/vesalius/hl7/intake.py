@@ -15,7 +15,8 @@ In enhanced mode the commit acknowledgement goes out between 3 and 4; a message 
 if this process dies (`Intake.recover`), before younger ones of its source. In original mode the sender has heard
 nothing and sends again. Whatever a step raises is an answer: no message ends the listener.
 
-Everything here blocks. Logs name source, type and control id, never content.
+Everything here blocks. Logs name the source, the number in the message log and a known type,
+never what a message says: in a broken one a name may stand anywhere, even in place of the control id.
 """
 
 from __future__ import annotations
@@ -41,13 +42,12 @@ from vesalius.ports.clock import Clock
 from vesalius.ports.hl7 import Arrival, Hl7Log, Incoming, InState, Known, Verdict
 from vesalius.ports.ris import RisWork
 from vesalius.ris.rules import RisRules
-from vesalius.standard.hl7_tables import Ack, Condition
+from vesalius.standard.hl7_tables import MESSAGE_OF, Ack, Condition
 from vesalius.wire.hl7_message import BadMessage, Message, Place, delimiters_of, parse
 
 log = structlog.get_logger()
 
 _HEAD_BYTES = 4096
-_CONTROL_ID = re.compile(r"[^\x00-\x1f\x7f]{1,199}")
 _TRIES = 12  # of a message that fails by our fault: more than an hour
 _LONGEST_WAIT = 600.0  # between two tries of a message that fails by our fault
 
@@ -182,9 +182,9 @@ class Intake:
     def _refused(self, arrival: Arrival, message: Message, faults: list[Fault], charset: str) -> Accepted:
         code = Ack.AR if any(fault.code is Ack.AR for fault in faults) else Ack.AE
         answer = self._reply(message, code, faults, charset)
-        self._inbox.refuse(arrival, Verdict(InState.REFUSED, code.value, str(faults[0]), answer))
-        log.info("hl7-refused", source=arrival.source, type=arrival.type, control_id=_shown(arrival.control_id),
-                 code=code.value, why=str(faults[0]))  # fmt: skip
+        row = self._inbox.refuse(arrival, Verdict(InState.REFUSED, code.value, str(faults[0]), answer))
+        log.info("hl7-refused", source=arrival.source, message=f"in:{row}", type=_kind(message), code=code.value,
+                 why=str(faults[0]))  # fmt: skip
         wanted = wanted_of(message)
         if not wanted.enhanced:
             return Accepted((answer,))
@@ -197,12 +197,12 @@ class Intake:
         receipt = self._inbox.receive(arrival, self._owner, self._later(self.settings.lease_seconds), state)
         commit = (self._reply(message, Ack.CA, (), charset),) if wanted.commit(Ack.CA) else ()
         if receipt.known is Known.OTHER:
-            log.warning("hl7-control-id-reused", source=source.name, control_id=_shown(arrival.control_id),
+            log.warning("hl7-control-id-reused", source=source.name, message=f"in:{receipt.row.id}",
                         hint="two messages with one control id: the sender's numbering is broken")  # fmt: skip
             fault = Fault(Condition.DUPLICATE_KEY, Place("MSH", 1, 10), "this control id stands for another message")
             return self._refused(arrival, message, [fault], charset)
         if receipt.known is Known.DONE:
-            log.info("hl7-again", source=source.name, control_id=_shown(arrival.control_id))
+            log.info("hl7-again", source=source.name, message=f"in:{receipt.row.id}")
             answer = (receipt.row.ack,) if wanted.answer(Ack.AA) and receipt.row.ack else ()
             return Accepted((*commit, *answer))
         if receipt.known is Known.BUSY:
@@ -244,8 +244,7 @@ class Intake:
             fault = Fault(Condition.INTERNAL, None, "it took too long; send it again")
             return self._reply(message, Ack.AE, [fault], work.charset), Ack.AE
         self._announce()
-        log.info("hl7-done", source=work.source.name, type=f"{message.type}^{message.event}",
-                 control_id=_shown(message.control_id))  # fmt: skip
+        log.info("hl7-done", source=work.source.name, message=f"in:{work.row}", type=_kind(message))
         return verdict.ack, Ack.AA
 
     def _failed(self, work: Work, error: Exception) -> tuple[bytes, Ack]:
@@ -258,8 +257,8 @@ class Intake:
             return b"", fault.code
         verdict = Verdict(InState.REFUSED, fault.code.value, str(fault), answer)
         self._inbox.settle(work.row, self._owner, verdict, self._clock.utc())
-        log.info("hl7-refused", source=work.source.name, type=f"{work.message.type}^{work.message.event}",
-                 control_id=_shown(work.message.control_id), code=fault.code.value, why=str(fault))  # fmt: skip
+        log.info("hl7-refused", source=work.source.name, message=f"in:{work.row}", type=_kind(work.message),
+                 code=fault.code.value, why=str(fault))  # fmt: skip
         return answer, fault.code
 
     def _put_back(self, row: int, error: str) -> bool:
@@ -382,5 +381,7 @@ def readable(raw: bytes) -> str:
         return raw.decode("utf_8", "replace")
 
 
-def _shown(control_id: str) -> str:
-    return control_id if _CONTROL_ID.fullmatch(control_id) else repr(control_id[:40])
+def _kind(message: Message) -> str:
+    """Type and event for the log, where they are known ones: a broken header may hold a name in their place."""
+    kind = MESSAGE_OF.get((message.type, message.event))
+    return f"{kind.type}^{kind.event}" if kind is not None else "other"

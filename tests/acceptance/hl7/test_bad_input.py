@@ -213,7 +213,8 @@ def test_l8_another_message_under_the_same_control_id_is_refused_and_reported(hl
     assert said(his.ask(adt("A04", somebody(), control_id=control))) == "AA"
     assert said(his.ask(adt("A04", somebody(), control_id=control))) == "AE 205 MSH-10"
     assert "hl7-control-id-reused" in hl7.server.log_text()
-    assert control in hl7.server.log_text()
+    rows = listing("hl7", "list", "--control-id", control, data=hl7.server.data)
+    assert f'"message":"{rows[-1]["id"]}"' in hl7.server.log_text(), "the log names the one that came first"
     assert said(his.ask(adt("A04", somebody(), control_id=control).replace("|HIS|", "|LATIN|", 1))) == "AA"
 
 

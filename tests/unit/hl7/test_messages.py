@@ -429,3 +429,17 @@ def test_events_say_which_source_and_message_they_come_from(site: Site) -> None:
     assert (placed.who, placed.why) == ("hl7:HIS", "ORM^O01 M-77")
     assert isinstance(site.orders()[0], Order)
     assert isinstance(site.patients()[0], Patient)
+
+
+def test_a_name_that_slipped_into_the_header_is_not_logged(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost segment end may put PID-5 where the type or the control id belong."""
+    for text in (
+        msh("Geheimrat^Otto", "Geheimrat"),
+        msh("ADT^A04", "Geheimrat") + "EVN|A04\rPID|1||\rPV1|1|O\r",
+        adt("A04", DOE, control_id="Geheimrat"),
+        adt("A04", "9^^^H||Other", control_id="Geheimrat"),
+    ):
+        site.ack(text)
+    logged = capsys.readouterr()
+    assert "hl7-refused" in logged.out + logged.err
+    assert "Geheimrat" not in logged.out + logged.err
