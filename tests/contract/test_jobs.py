@@ -263,9 +263,7 @@ def test_many_processes_take_each_job_exactly_once(database_url: str, jobs: SqlJ
     from vesalius.app.wiring import SystemClock
 
     now = SystemClock().utc()
-    jobs._database.transaction(
-        lambda tx: [enqueue(tx, Job(KIND), now) for _ in range(60)] and None, durable=True
-    )
+    jobs._database.transaction(lambda tx: [enqueue(tx, Job(KIND), now) for _ in range(60)] and None, durable=True)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", _TAKE_ALL, database_url, f"p{number}"], stdout=subprocess.PIPE, text=True

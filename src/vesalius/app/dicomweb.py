@@ -145,8 +145,8 @@ def page() -> str:
         statuses_table(),
         "## The HTTP below",
         "HTTP/1.1 and HTTP/2. A head of more than 400 KB or 100 fields is 431, an address of more than 64 KB 414; a "
-        "head that is not whole after 30 seconds ends the connection. Two lengths, a folded line, a NUL or a broken field "
-        "are 400 and end it, too. After a body in chunks the connection is closed: a Content-Length beside "
+        "head that is not whole after 30 seconds ends the connection. Two lengths, a folded line, a NUL or a broken "
+        "field are 400 and end it, too. After a body in chunks the connection is closed: a Content-Length beside "
         "Transfer-Encoding then cannot make a proxy and this service disagree where the next request begins "
         "(RFC 9112 6.1). A line feed alone ends a line as CRLF does (RFC 9112 2.2 permits it); a length behind it is a "
         "length, and a second one is 400. So a proxy in front must not pass on a line feed inside a field, which "

@@ -175,7 +175,8 @@ class SqlInbox:
             if not keys:
                 return False
             if keys[0][0] is None:
-                key = Arrival("", *keys[0][1:4], "", "", "", b"", b"").key
+                application, facility, control_id = keys[0][1:4]
+                key = Arrival("", application, facility, control_id, "", "", "", b"", b"").key
                 if tx.rows("SELECT id FROM hl7_in WHERE key = ?", (key,)):
                     return False
                 tx.run("UPDATE hl7_in SET key = ? WHERE id = ? AND state = 'refused'", (key, row))
@@ -201,7 +202,7 @@ def _values(
 ) -> tuple[Any, ...]:
     code, error, done_at, ack = ("", "", "", None)
     if verdict is not None:
-        code, error, done_at, ack = verdict.code, verdict.error, arrival.at, verdict.ack or None  # type: ignore[assignment]
+        code, error, done_at, ack = verdict.code, verdict.error, arrival.at, verdict.ack or None
     return (
         key, arrival.source, arrival.application, arrival.facility, arrival.control_id, arrival.type, arrival.address,
         arrival.at, state.value, code, error, done_at, 1, owner, until, arrival.digest, arrival.message, ack,
@@ -210,4 +211,5 @@ def _values(
 
 def _incoming(row: Row) -> Incoming:
     whole = (bytes(row[13] or b""), bytes(row[14] or b"")) if len(row) > 13 else (b"", b"")
-    return Incoming(*row[:8], InState(row[8]), *row[9:13], *whole)
+    values: list[Any] = [*row[:8], InState(row[8]), *row[9:13], *whole]
+    return Incoming(*values)

@@ -196,4 +196,5 @@ class SqlQueues:
 
 def _outgoing(row: Row) -> Outgoing:
     whole = (bytes(row[11] or b""), bytes(row[12] or b"")) if len(row) > 11 else (b"", b"")
-    return Outgoing(*row[:6], OutState(row[6]), *row[7:11], *whole)
+    values: list[Any] = [*row[:6], OutState(row[6]), *row[7:11], *whole]
+    return Outgoing(*values)

@@ -130,8 +130,9 @@ class Metadata:
 
     def _objects(self, wanted: _Wanted, versions: dict[str, str]) -> bytes:
         """The JSON objects of all instances, joined by commas."""
+        headers = Headers(self.ctx.blobs, self.ctx.retrieve.coerce)
         if wanted.instance is not None:
-            return b",".join(Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(_select(self.ctx, wanted), wanted.bulk_root))
+            return b",".join(headers.json(_select(self.ctx, wanted), wanted.bulk_root))
         parts = []
         for series in sorted(versions):
             key = (FORMAT, wanted.root, wanted.study, series, versions[series])
@@ -143,7 +144,7 @@ class Metadata:
                 except zstandard.ZstdError:
                     pass  # a file that a power cut left half: made again
             found = self.ctx.index.select(Level.SERIES, studies=(wanted.study,), series=(series,))
-            part = b",".join(Headers(self.ctx.blobs, self.ctx.retrieve.coerce).json(found, wanted.bulk_root))
+            part = b",".join(headers.json(found, wanted.bulk_root))
             self.disk.put(compress(part, "zstd"), *key)
             parts.append(part)
         return b",".join(part for part in parts if part)
