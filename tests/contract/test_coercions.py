@@ -135,7 +135,8 @@ def test_images_are_counted_against_what_the_modality_told_of_and_one_missing_of
     assert hospital.ris.change(lambda work: images.overdue(work, late, RULES)) == 0
     alert = [e for e in hospital.ris.look(lambda view: view.events(0)) if e.kind == "images-missing"]
     assert [(e.detail["images"], e.detail["expected"], e.step) for e in alert] == [("511", "512", step.ref)]
-    assert hospital.ris.look(lambda view: view.missing(state().ref)) == [uids[511]]
+    ref = state().ref
+    assert hospital.ris.look(lambda view: view.missing(ref)) == [uids[511]]
     index.ingest(arrivals[511:])
     take(uids[511:])
     assert (state().images, state().arrived) == (Images.COMPLETE, 512)
