@@ -20,6 +20,13 @@ GROUPS = {
     "peers": ("add", "list", "remove", "test"),
     "hl7": ("list", "show", "replay", "queues", "send"),
     "volume": ("info", "export", "hu", "fuse"),
+    "ris": ("worklist", "events", "stations", "procedures", "patients", "orders", "schedule", "reconcile"),
+    "ris stations": ("add", "list", "remove"),
+    "ris procedures": ("add", "list"),
+    "ris patients": ("add", "list", "merge", "unmerge"),
+    "ris orders": ("add", "list", "cancel"),
+    "ris schedule": ("add", "list", "move", "state"),
+    "ris reconcile": ("list", "show", "repair", "accept", "undo"),
 }
 KNOWN = {info.path.replace("[]", "") for info in settings_of()}
 TABLES = {path.split(".")[0] for path in KNOWN if "." in path}
@@ -52,9 +59,10 @@ def commands(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_option_of_a_shown_command_exists(page: Path) -> None:
     for words in commands(page.read_text(encoding="utf-8")):
-        name = words[:2] if words[0] in GROUPS else words[:1]
-        if words[0] in GROUPS:
-            assert words[1] in GROUPS[words[0]], words
+        name = words[:1]
+        while (group := " ".join(name)) in GROUPS:
+            assert words[len(name)] in GROUPS[group], words
+            name = words[: len(name) + 1]
         for word in words:
             if word.startswith("--"):
                 option = word.partition("=")[0]

@@ -17,7 +17,8 @@ def demo(
     data: options.Data = None,
     config: options.Config = None,
 ) -> None:
-    """Load demo studies: real ones if the shared data lie beside the source, else small ones made by code.
+    """Load demo studies: real ones if the shared data lie beside the source, else small ones made by code; and a day
+    of a small department with its stations, orders and schedule.
 
     May run while the service runs; to do it twice is harmless.
 
@@ -38,7 +39,11 @@ def demo(
             folders = [Path(made)]
         output.note("Loading " + ("real studies." if folders[0] != Path(made) else "studies made by code."))
         report = import_.run_import(archive, folders)
+        from vesalius.app import demo_ris
+
+        planned = demo_ris.load(archive)
     import_.show(report, json=json)
     if not json:
-        output.note("Now try: vesalius find, vesalius stats")
+        output.note(f"{planned} steps are planned for today at CT1, MR1, US1 and DX1.")
+        output.note("Now try: vesalius find, vesalius stats, vesalius ris schedule list")
     raise typer.Exit(exit_codes.OK if report.taken or report.known or report.resumed else exit_codes.FAILED)

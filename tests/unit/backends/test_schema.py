@@ -37,5 +37,5 @@ def test_text_compares_by_code_point_on_postgresql() -> None:
 
 def test_every_reference_has_an_index_to_find_what_refers() -> None:
     for table in metadata.sorted_tables:
-        leading = {next(iter(index.columns)).name for index in table.indexes}
+        leading = {next(iter(index.columns)).name for index in (*table.indexes, table.primary_key)}
         assert {key.parent.name for key in table.foreign_keys} <= leading
