@@ -190,6 +190,7 @@ class Renderer:
         view = views[0]
         tag = entity_tag(
             view.instance.member.sha256,
+            str(view.instance.coerced),  # whose picture it is stands on it
             str(view.index),
             repr(wanted),
             kind.value,

@@ -135,7 +135,7 @@ class WadoUri:
         frames.check(index)
         self.renderer.check_state(state, instance, index)
         look = state.dataset if state is not None else b""
-        tag = entity_tag(instance.member.sha256, str(index), repr(wanted), kind, look)
+        tag = entity_tag(instance.member.sha256, str(instance.coerced), str(index), repr(wanted), kind, look)
         known = not_modified(request, tag)
         if known is not None:
             return known

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -127,6 +128,20 @@ class Site:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return list(json.loads(answer.read()))
 
+    def picture(self, study: str, known: str = "") -> tuple[int, str]:
+        """An annotated picture of the first instance: status and entity tag."""
+        uids = self.metadata(study)[0]
+        series, uid = uids["0020000E"]["Value"][0], uids["00080018"]["Value"][0]
+        request = urllib.request.Request(
+            f"{self.server.url}/dicom-web/studies/{study}/series/{series}/instances/{uid}/rendered?annotation=patient",
+            headers={"Accept": "image/png", **({"If-None-Match": known} if known else {})},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.headers["ETag"]
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["ETag"]
+
     def items(self, study: str, state: str = "open") -> list[dict[str, Any]]:
         return [row for row in self.rows("reconcile", "list", "--state", state) if row["study"] == study]
 
@@ -192,7 +207,10 @@ def test_images_with_a_mistyped_id_are_proposed_repaired_on_every_way_out_and_gi
     assert best["order"] == order["order"] and best["score"] >= 50
     assert any("differs in one character" in why for why in best["why"])
 
+    _, tag = site.picture(study)
+    assert site.picture(study, tag)[0] == 304
     site.cli("reconcile", "repair", str(item["item"]), "--order", str(order["order"]), "--why", "typed at the console")
+    assert site.picture(study, tag)[0] == 200  # another name stands on it now
     assert site.seen(study) == {("P1234567", "Roe^Richard", order["accession"])}
     assert [str(ds.StudyInstanceUID) for ds in site.find(PatientID="P1234567")] == [study]
     assert site.find(PatientID="P1234576") == []
