@@ -302,7 +302,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
     ]
 
 
-_UID: Mapping[str, Any] = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}
+UID_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}
 _MM: Mapping[str, Any] = {"type": "number", "minimum": -10_000, "maximum": 10_000}
 _WINDOW: Mapping[str, Any] = {
     "type": "string",
@@ -312,11 +312,12 @@ PAIR = tuple(
     each
     for name in ("fixed", "moving")
     for each in (
-        Value(name, f"Series Instance UID of the {name} series", _UID, "query", True),
+        Value(name, f"Series Instance UID of the {name} series", UID_TEXT, "query", True),
         Value(f"{name}_unit", "of its values", {"type": "string", "enum": list(WISHES)}),
         Value(f"{name}_part", "which volume of several", {"type": "integer", "minimum": 0, "maximum": 10**9}),
     )
 )
+WHO_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"^[^\x00-\x1f\\]*$", "maxLength": 64}  # a person's name
 OPERATIONS = (
     Operation(
         "get", "/volumes/fusion.png", "A plane of two series in one picture",
@@ -350,8 +351,7 @@ OPERATIONS = (
     Operation(
         "post", "/registrations", "Compute where a series lies in the space of another, and keep it",
         request={JSON: {"type": "object", "required": ["fixed", "moving"],
-                        "properties": {"fixed": {"type": "string"}, "moving": {"type": "string"},
-                                       "who": {"type": "string"}}}},
+                        "properties": {"fixed": UID_TEXT, "moving": UID_TEXT, "who": WHO_TEXT}}},
         responses={201: {"type": "object", "required": ["instance", "residual_mm"]}, 409: JSON_ERROR, 415: JSON_ERROR,
                    **ERRORS},
     ),

@@ -24,7 +24,7 @@ from vesalius.model.errors import NoSuchInstance, NoVolume
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.fusion import json_body, made_by
+from vesalius.web.fusion import UID_TEXT, WHO_TEXT, json_body, made_by
 from vesalius.web.negotiation import JSON
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 from vesalius.web.spaces import read
@@ -47,7 +47,7 @@ class _Roi(msgspec.Struct):
     series: str
     roi: dict[str, Any]
     unit: str = "natural"
-    part: int | None = None
+    part: int | float | None = None  # 1.0 is an integer, too (JSON Schema)
     space: str = ""  # the series in whose space the region was drawn; "": its own
     percentiles: list[float] = []
 
@@ -56,7 +56,7 @@ class _Measurements(msgspec.Struct):
     series: str
     measurements: list[dict[str, Any]]
     unit: str = "natural"
-    part: int | None = None
+    part: int | float | None = None  # 1.0 is an integer, too (JSON Schema)
     who: str = ""
     description: str = ""
 
@@ -199,12 +199,14 @@ class Rois:
         return Response(msgspec.json.encode(answer), 200, {"Cache-Control": "no-store"}, JSON)
 
 
-def _wanted(series: str, unit: str, part: int | None) -> Wanted:
+def _wanted(series: str, unit: str, part: float | None) -> Wanted:
     if not is_tolerable_uid(series):
         raise Problem(400, "series is no Series Instance UID")
     if unit not in WISHES:
         raise Problem(400, f"unit is one of {', '.join(WISHES)}")
-    return Wanted(series, unit, part)
+    if part is not None and (part != int(part) or part < 0):
+        raise Problem(400, "part is the number of a volume, from 0")
+    return Wanted(series, unit, None if part is None else int(part))
 
 
 def told(found: Statistics) -> dict[str, Any]:
@@ -238,10 +240,10 @@ _ROI = {
     "type": "object",
     "required": ["series", "roi"],
     "properties": {
-        "series": {"type": "string"},
+        "series": UID_TEXT,
         "unit": {"type": "string", "enum": list(WISHES)},
-        "part": {"type": "integer", "minimum": 0},
-        "space": {"type": "string"},
+        "part": {"type": "integer", "minimum": 0, "maximum": 10**9},
+        "space": {"anyOf": [UID_TEXT, {"const": ""}]},
         "percentiles": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 100}, "maxItems": 100},
         "roi": {"type": "object", "required": ["type"]},
     },
@@ -250,10 +252,16 @@ _REPORT = {
     "type": "object",
     "required": ["series", "measurements"],
     "properties": {
-        "series": {"type": "string"},
+        "series": UID_TEXT,
         "unit": {"type": "string", "enum": list(WISHES)},
-        "measurements": {"type": "array", "items": {"type": "object", "required": ["type"]}},
-        "who": {"type": "string"},
+        "part": {"type": "integer", "minimum": 0, "maximum": 10**9},
+        "measurements": {
+            "type": "array",
+            "items": {"type": "object", "required": ["type"]},
+            "minItems": 1,
+            "maxItems": MOST_MEASUREMENTS,
+        },
+        "who": WHO_TEXT,
         "description": {"type": "string"},
     },
 }
