@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?= data
 ARGS   ?=
+# Tests wait more than they compute (servers that start, peers, kills): two files at once on each processor.
+JOBS   ?= $(shell expr 2 '*' $$(nproc 2>/dev/null || echo 1))
+PARALLEL := -n $(JOBS) --dist loadfile --timeout 300
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -61,7 +64,7 @@ check: lint types imports  ## all that needs no server: lint, types, imports, do
 	@$(BIN)/pytest tests/unit tests/docs tests/architecture
 
 test: lint types imports   ## the whole quick suite
-	@$(BIN)/pytest -m "not slow and not faults"
+	@$(BIN)/pytest -m "not slow and not faults" $(PARALLEL)
 
 test-all: lint types imports  ## the quick suite and the slow tests
 	@$(BIN)/pytest -m "not faults" --timeout 900
