@@ -128,6 +128,32 @@ def test_only_what_was_committed_to_is_taken_without_its_sender_in_order(log: Sq
     assert (again.error, again.attempts) == ("", 3)
 
 
+def test_what_is_tried_again_is_not_overtaken_by_younger_ones_of_its_source(log: SqlHl7Log) -> None:
+    first = log.receive(arrival("1"), "p1", SOON, InState.ACCEPTED).row
+    second = log.receive(arrival("2"), "p2", SOON, InState.ACCEPTED).row
+    other = log.receive(arrival("3", source="LAB"), "p3", SOON, InState.ACCEPTED).row
+    assert not log.older_left("HIS", second.id), "the older one came over another connection and is in hand"
+    log.release(first.id, "p1", "207 not now", LATER)
+    log.release(second.id, "p2", "waits for an older one", SOON)
+    assert log.older_left("HIS", second.id)
+    assert not log.older_left("LAB", other.id)
+    taken = log.take("p4", SOON, LATER)
+    assert taken is not None
+    assert taken.id == other.id, "another source does not wait"
+    assert log.settle(other.id, "p4", DONE, SOON)
+    assert log.take("p4", SOON, LATER) is None, "the younger one is due, but must not overtake"
+    again = log.take("p4", LATER, LATER + "9")
+    assert again is not None
+    assert again.id == first.id
+    assert log.older_left("HIS", second.id), "it is being tried again"
+    assert log.take("p5", LATER, LATER) is None
+    assert log.settle(first.id, "p4", DONE, LATER)
+    assert not log.older_left("HIS", second.id)
+    left = log.take("p5", LATER, LATER)
+    assert left is not None
+    assert left.id == second.id
+
+
 def test_refused_rows_are_listed_found_and_replayed_once(log: SqlHl7Log) -> None:
     one = log.refuse(arrival("A1"), REFUSED)
     two = log.receive(arrival("B1"), "p1", LATER).row.id

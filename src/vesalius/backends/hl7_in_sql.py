@@ -31,6 +31,12 @@ _AGAIN = (
     "UPDATE hl7_in SET state = ?, code = '', error = '', done_at = '', attempts = attempts + 1, "
     "lease_owner = ?, lease_until = ? WHERE id = ?"
 )
+# An older message of the same source is to be tried again, or is being tried again: what is younger must not overtake
+# it. One that is tried for the first time came over another connection, between which there is no order.
+_OLDER_LEFT = (
+    "SELECT 1 FROM hl7_in AS older WHERE older.state = 'accepted' AND (older.lease_owner = '' OR older.attempts > 1) "
+    "AND older.source = {source} AND older.id < {row}"
+)
 _FORGET_KEY = "UPDATE hl7_in SET key = NULL WHERE id = ?"
 _HELD = "SELECT id FROM hl7_in WHERE id = ? AND lease_owner = ? AND state IN ('received', 'accepted')"
 _SETTLE = (
@@ -121,7 +127,8 @@ class SqlInbox:
 
     def take(self, owner: str, now: str, until: str, *, source: str = "", before: int = 0) -> Incoming | None:
         """See `Inbox.take`."""
-        where, params = "state = 'accepted' AND lease_until <= ?", [now]
+        older = _OLDER_LEFT.format(source="hl7_in.source", row="hl7_in.id")
+        where, params = f"state = 'accepted' AND lease_until <= ? AND NOT EXISTS ({older})", [now]
         if source:
             where, params = f"{where} AND source = ?", [*params, source]
         if before:
@@ -139,6 +146,11 @@ class SqlInbox:
         if not self._database.lookup(lambda tx: tx.rows(look, params)):
             return None
         return self._database.transaction(act, durable=False)
+
+    def older_left(self, source: str, before: int) -> bool:
+        """See `Inbox.older_left`."""
+        look = _OLDER_LEFT.format(source="?", row="?")
+        return bool(self._database.lookup(lambda tx: tx.rows(f"{look} LIMIT 1", (source, before))))
 
     def incoming(
         self, *, states: Sequence[InState] = (), source: str = "", text: str = "", before: int = 0, limit: int = 100

@@ -276,8 +276,10 @@ class Intake:
         """Process what was accepted from this source before; False: it cannot be, so this one waits, too."""
         while left := self._take(work.source.name, work.row):
             if not self._redo(left):
-                self._inbox.release(work.row, self._owner, "waits for an older one", self._later(2.0))
-                return False
+                break
+        if self._inbox.older_left(work.source.name, work.row):
+            self._inbox.release(work.row, self._owner, "waits for an older one", self._later(2.0))
+            return False
         return True
 
     def recover(self) -> int:

@@ -179,7 +179,14 @@ class Inbox(Protocol):
         ...
 
     def take(self, owner: str, now: str, until: str, *, source: str = "", before: int = 0) -> Incoming | None:
-        """The oldest accepted row that nobody has (of a source, older than a row), leased; None: there is none."""
+        """The oldest accepted row that nobody has (of a source, older than a row), leased; None: there is none.
+
+        One whose source has an older row that is to be tried again, or is being, is not taken: the order is kept.
+        """
+        ...
+
+    def older_left(self, source: str, before: int) -> bool:
+        """Whether an accepted row of a source, older than a row, is to be tried again, or is being tried again."""
         ...
 
     def incoming(
