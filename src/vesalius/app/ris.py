@@ -57,13 +57,10 @@ class ImagesRelay:
         """One batch, in one transaction; how many events there were. Blocks."""
         by = By("VESALIUS", self._clock.utc(), "images arrived")
 
-        def read(tx: Transaction, after: int, limit: int) -> Sequence[tuple[int, Event]]:
-            return [(row[0], Event(*row)) for row in tx.rows(outbox_sql.SINCE, (after, limit))]
-
         def write(tx: Transaction, events: Sequence[Event]) -> None:
             ris_sql.in_transaction(tx, lambda work: images.take_events(work, by, events, self._rules))
 
-        done = relay_step(self._database, RELAY, read, write)
+        done = relay_step(self._database, RELAY, outbox_sql.after, write)
         if not done and time.monotonic() - self._looked > OVERDUE_EVERY:
             self._looked = time.monotonic()
             self.overdue()

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from vesalius.archive.availability import studies_of, study_job
-from vesalius.backends import schema_jobs
+from vesalius.backends import outbox_sql, schema_jobs
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.jobs_sql import close, enqueue, fail, relay_begin, relay_end, relay_step
-from vesalius.backends.outbox_sql import SINCE
+from vesalius.backends.listing_sql import newest
 from vesalius.model.commitments import Notice, Role
 from vesalius.model.entities import Event
 from vesalius.ports.clock import Clock
@@ -58,13 +58,8 @@ class SqlNotices:
 
     def list(self, *, role: Role | None = None, study: str = "", limit: int = 100) -> list[Notice]:
         """See `Notices.list`."""
-        where, params = ["1 = 1"], []
-        for column, value in (("role", role.value if role else ""), ("study", study)):
-            if value:
-                where.append(f"{column} = ?")
-                params.append(value)
-        sql = f"SELECT {_FIELDS} FROM availability WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [_notice(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (*params, limit)))]
+        equal = {"role": role.value if role else "", "study": study}
+        return [_notice(row) for row in newest(self._database, "availability", _FIELDS, limit, equal=equal)]
 
     def sent(self, lease: Lease, notice: int, now: str) -> None:
         """See `Notices.sent`."""
@@ -103,16 +98,12 @@ class ArrivalRelay:
             return 0
         last = self._database.lookup(lambda tx: tx.rows(_LAST))[0][0] or 0
         relay_begin(self._database, RELAY, last)
-        return relay_step(self._database, RELAY, _read, self._write)
+        return relay_step(self._database, RELAY, outbox_sql.after, self._write)
 
     def _write(self, tx: Transaction, events: Sequence[Event]) -> None:
         now = self._clock.utc()
         for study in studies_of(events):
             enqueue(tx, study_job(study, now, self._quiet), now, later=True)
-
-
-def _read(tx: Transaction, after: int, limit: int) -> list[tuple[int, Event]]:
-    return [(row[0], Event(*row)) for row in tx.rows(SINCE, (after, limit))]
 
 
 def _insert(tx: Transaction, notice: Notice) -> int | None:

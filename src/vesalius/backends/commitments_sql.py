@@ -14,6 +14,7 @@ from typing import Any
 from vesalius.backends import schema_jobs
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.jobs_sql import close, enqueue, enqueue_leased, fail
+from vesalius.backends.listing_sql import newest
 from vesalius.model.commitments import (
     COMMITTED,
     DUPLICATE_TRANSACTION,
@@ -126,19 +127,13 @@ class SqlCommitments:
         limit: int = 100,
     ) -> list[Commitment]:  # fmt: skip
         """See `Commitments.list`."""
-        where, params = ["1 = 1"], []
-        wanted = {
+        equal = {
             "role": role.value if role else "",
             "state": state.value if state else "",
             "peer": peer,
             "transaction_uid": transaction,
         }
-        for column, value in wanted.items():
-            if value:
-                where.append(f"{column} = ?")
-                params.append(value)
-        sql = f"SELECT {_FIELDS} FROM commitment WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [_commitment(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (*params, limit)))]
+        return [_commitment(row) for row in newest(self._database, "commitment", _FIELDS, limit, equal=equal)]
 
     def checked(
         self, lease: Lease, commitment: int, reasons: Sequence[int], now: str, seconds: float, report: Job

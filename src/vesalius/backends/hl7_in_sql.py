@@ -13,6 +13,7 @@ from typing import Any
 
 from vesalius.backends import schema_hl7
 from vesalius.backends.database import Database, Row, Transaction
+from vesalius.backends.listing_sql import newest, older_than, one_of
 from vesalius.backends.ris_sql import in_transaction
 from vesalius.ports.hl7 import Arrival, Incoming, InState, Known, Receipt, Verdict
 from vesalius.ports.ris import RisWork
@@ -156,22 +157,11 @@ class SqlInbox:
         self, *, states: Sequence[InState] = (), source: str = "", text: str = "", before: int = 0, limit: int = 100
     ) -> list[Incoming]:
         """See `Inbox.incoming`."""
-        where: list[str] = ["1 = 1"]
-        params: list[Any] = []
-        if states:
-            where.append(f"state IN ({', '.join('?' * len(states))})")
-            params += [state.value for state in states]
-        if source:
-            where.append("source = ?")
-            params.append(source)
+        more = [*one_of("state", [state.value for state in states]), *older_than(before)]
         if text:
-            where.append("substr(control_id, 1, ?) = ?")
-            params += [len(text), text]
-        if before:
-            where.append("id < ?")
-            params.append(before)
-        sql = f"SELECT {_LISTED} FROM hl7_in WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [_incoming(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (*params, limit)))]
+            more.append(("substr(control_id, 1, ?) = ?", (len(text), text)))
+        rows = newest(self._database, "hl7_in", _LISTED, limit, equal={"source": source}, more=more)
+        return [_incoming(row) for row in rows]
 
     def one_in(self, row: int) -> Incoming | None:
         """See `Inbox.one_in`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from vesalius.backends import schema_hl7
 from vesalius.backends.database import Database, Row, Transaction
+from vesalius.backends.listing_sql import newest, older_than, one_of
 from vesalius.ports.hl7 import Channel, Draft, Outgoing, OutState
 
 _LISTED = "id, key, destination, control_id, type, at, state, code, error, sent_at, attempts"
@@ -157,19 +158,9 @@ class SqlQueues:
         self, *, states: Sequence[OutState] = (), destination: str = "", before: int = 0, limit: int = 100
     ) -> list[Outgoing]:
         """See `Queues.outgoing`."""
-        where: list[str] = ["1 = 1"]
-        params: list[Any] = []
-        if states:
-            where.append(f"state IN ({', '.join('?' * len(states))})")
-            params += [state.value for state in states]
-        if destination:
-            where.append("destination = ?")
-            params.append(destination)
-        if before:
-            where.append("id < ?")
-            params.append(before)
-        sql = f"SELECT {_LISTED} FROM hl7_out WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [_outgoing(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (*params, limit)))]
+        more = [*one_of("state", [state.value for state in states]), *older_than(before)]
+        rows = newest(self._database, "hl7_out", _LISTED, limit, equal={"destination": destination}, more=more)
+        return [_outgoing(row) for row in rows]
 
     def one_out(self, row: int) -> Outgoing | None:
         """See `Queues.one_out`."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from vesalius.backends import schema_jobs
 from vesalius.backends.database import Database, Row, Transaction
+from vesalius.backends.listing_sql import newest
 from vesalius.model.errors import IndexUnavailable
 from vesalius.ports.clock import Clock
 from vesalius.ports.jobs import Job, JobRow, Lease, LeaseLost, State
@@ -237,13 +238,8 @@ class SqlJobs:
         self, *, kind: str = "", state: State | None = None, job: int | None = None, limit: int = 100
     ) -> list[JobRow]:
         """See `Jobs.list`."""
-        where, params = ["1 = 1"], []
-        for column, value in (("kind", kind or None), ("state", state.value if state else None), ("id", job)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                params.append(value)
-        sql = f"SELECT {_FIELDS} FROM job WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [_row(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (*params, limit)))]
+        equal = {"kind": kind, "state": state.value if state else "", "id": job}
+        return [_row(row) for row in newest(self._database, "job", _FIELDS, limit, equal=equal)]
 
     def replay(self, job: int) -> bool:
         """See `Jobs.replay`."""

@@ -15,7 +15,7 @@ from vesalius.backends.database import Database, Transaction
 from vesalius.model.entities import Event
 
 _INSERT = "INSERT INTO outbox (kind, study, series, sop_instance, at, sender) VALUES (?, ?, ?, ?, ?, ?)"
-SINCE = "SELECT id, kind, study, series, sop_instance, at, sender FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
+_SINCE = "SELECT id, kind, study, series, sop_instance, at, sender FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
 _LAST = "SELECT MAX(id) FROM outbox"
 _LOCK = "SELECT pg_advisory_xact_lock(?)"
 _LOCK_NUMBER = 0x76657361  # "vesa"
@@ -30,9 +30,14 @@ def announce(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
     tx.many(_INSERT, rows)
 
 
+def after(tx: Transaction, event: int, limit: int) -> list[tuple[int, Event]]:
+    """The next events after one, with their ids, as a relay reads them (`jobs_sql.relay_step`)."""
+    return [(row[0], Event(*row)) for row in tx.rows(_SINCE, (event, limit))]
+
+
 def events(database: Database, since: int, limit: int) -> list[Event]:
     """See `Index.events`."""
-    return [Event(*row) for row in database.lookup(lambda tx: tx.rows(SINCE, (since, limit)))]
+    return [event for _, event in database.lookup(lambda tx: after(tx, since, limit))]
 
 
 def last_event(database: Database) -> int:
