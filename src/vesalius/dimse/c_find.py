@@ -24,8 +24,7 @@ from vesalius.dimse.errors import Answer, OperationFailed, answer_for, is_pendin
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Sink
 from vesalius.dimse.query_retrieve import responses
-from vesalius.model import charset
-from vesalius.model.datasets import decode, encode
+from vesalius.model.datasets import decode, encode_reply
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, OutOfResources, UnableToProcess, VesaliusError
 from vesalius.model.query import QueryLimits, Root
@@ -139,8 +138,7 @@ class Answers:
         return iter(self._search.find(query))
 
     def _encode(self, values: Values) -> bytes:
-        charsets = charset.choose_reply(list(_texts(values)), self._charset)
-        return encode(values, self._transfer_syntax, charsets)
+        return encode_reply(values, self._transfer_syntax, self._charset)
 
     def close(self) -> None:
         """Abandon what is left."""
@@ -168,15 +166,6 @@ def refuse_query(operation: Operation, verb: Verb, right: str) -> Answer | None:
     if not operation.assoc.may(right):
         return Answer(statuses.NOT_AUTHORIZED, f"no right to {right} here")
     return None
-
-
-def _texts(values: Values) -> Iterator[str]:
-    for value in values.values():
-        for one in value:
-            if isinstance(one, str):
-                yield one
-            else:
-                yield from _texts(one)
 
 
 async def find(

@@ -18,9 +18,9 @@ from vesalius.dimse.n_commitment import (
     REFERENCED_SOP_SEQUENCE,
     RETRIEVE_AE_TITLE,
     NameOf,
-    first,
 )
 from vesalius.dimse.n_services import NAnswer, NRefused, NReply, NRequest, n_invoke
+from vesalius.model import reading
 from vesalius.model.commitments import Notice
 from vesalius.model.entities import Values
 from vesalius.model.identifiers import is_tolerable_uid, new_uid
@@ -96,7 +96,7 @@ def content_of(dataset: Values) -> tuple[dict[str, object], int]:
         count += len(instances)
         series.append({"series": _needed(item, SERIES_INSTANCE_UID), "instances": instances})
     steps = [
-        first(item, REFERENCED_SOP_INSTANCE_UID)
+        reading.text(item, REFERENCED_SOP_INSTANCE_UID)
         for item in dataset.get(REFERENCED_PERFORMED_STEPS, ())
         if not isinstance(item, str)
     ]
@@ -107,7 +107,7 @@ def content_of(dataset: Values) -> tuple[dict[str, object], int]:
 
 
 def _needed(values: Values, tag: int) -> str:
-    found = first(values, tag)
+    found = reading.text(values, tag)
     if not found:
         status = statuses.MISSING_ATTRIBUTE_VALUE if tag in values else statuses.MISSING_ATTRIBUTE
         raise NRefused(status, "an attribute of type 1 is missing or empty", offending=(tag,))

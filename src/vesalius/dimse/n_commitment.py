@@ -19,6 +19,7 @@ from vesalius.archive.commit import Commit
 from vesalius.dimse.association import Association
 from vesalius.dimse.contexts import Proposal
 from vesalius.dimse.n_services import NAnswer, NRefused, NReply, NRequest, n_invoke
+from vesalius.model import reading
 from vesalius.model.commitments import (
     CommitmentInstance,
     CommitmentRequest,
@@ -116,7 +117,7 @@ def _well_known(request: NRequest) -> None:
 
 
 def _transaction(request: NRequest) -> str:
-    found = first(request.dataset or {}, TRANSACTION_UID)
+    found = reading.text(request.dataset or {}, TRANSACTION_UID)
     if not found:
         raise NRefused(statuses.INVALID_ARGUMENT_VALUE, "no Transaction UID", offending=(TRANSACTION_UID,))
     if not is_tolerable_uid(found):
@@ -130,7 +131,10 @@ def _references(request: NRequest) -> tuple[Reference, ...]:
     for item in items:
         if isinstance(item, str):
             break
-        sop_class, sop_instance = first(item, REFERENCED_SOP_CLASS_UID), first(item, REFERENCED_SOP_INSTANCE_UID)
+        sop_class, sop_instance = (
+            reading.text(item, REFERENCED_SOP_CLASS_UID),
+            reading.text(item, REFERENCED_SOP_INSTANCE_UID),
+        )
         if not is_tolerable_uid(sop_class) or not is_tolerable_uid(sop_instance):
             raise NRefused(
                 statuses.INVALID_ARGUMENT_VALUE,
@@ -149,21 +153,15 @@ def result_of(request: NRequest) -> CommitmentResult:
     dataset = request.dataset or {}
     failed = {}
     for item in dataset.get(FAILED_SOP_SEQUENCE, ()):
-        if not isinstance(item, str) and (uid := first(item, REFERENCED_SOP_INSTANCE_UID)):
-            reason = first(item, FAILURE_REASON)
+        if not isinstance(item, str) and (uid := reading.text(item, REFERENCED_SOP_INSTANCE_UID)):
+            reason = reading.text(item, FAILURE_REASON)
             failed[uid] = int(reason) if reason.isdigit() and int(reason) else statuses.PROCESSING_FAILURE
     committed = {
         uid
         for item in dataset.get(REFERENCED_SOP_SEQUENCE, ())
-        if not isinstance(item, str) and (uid := first(item, REFERENCED_SOP_INSTANCE_UID))
+        if not isinstance(item, str) and (uid := reading.text(item, REFERENCED_SOP_INSTANCE_UID))
     }
     return CommitmentResult(transaction, frozenset(committed), failed)
-
-
-def first(values: Values, tag: int) -> str:
-    """The first value of an element as text; "" where there is none."""
-    found = values.get(tag, ())
-    return found[0] if found and isinstance(found[0], str) else ""
 
 
 # -- the invoker ------------------------------------------------------------------------------------------------------

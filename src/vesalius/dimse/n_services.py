@@ -19,8 +19,8 @@ import structlog
 from vesalius.dimse.association import Association, Context
 from vesalius.dimse.errors import STATUS_OF, Answer, error_comment
 from vesalius.dimse.operations import Collect, Handler, Operation, Sink
-from vesalius.model import charset
-from vesalius.model.datasets import decode, encode
+from vesalius.model import reading
+from vesalius.model.datasets import decode, encode_reply
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, ClassNotSupported, OutOfResources, VesaliusError
 from vesalius.standard import statuses
@@ -55,8 +55,7 @@ class NRequest:
     @property
     def charsets(self) -> tuple[str, ...]:
         """The Specific Character Set of the data set, for a reply in kind."""
-        found = (self.dataset or {}).get(SPECIFIC_CHARACTER_SET, ())
-        return tuple(text for text in found if isinstance(text, str))
+        return reading.texts(self.dataset or {}, SPECIFIC_CHARACTER_SET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class NProvider:
             reply = await self._perform(request)
             answered = None
             if reply.dataset is not None:
-                answered = encoded(reply.dataset, syntax, request.charsets)
+                answered = encode_reply(reply.dataset, syntax, request.charsets)
         except Exception as error:
             if not isinstance(error, VesaliusError):
                 log.exception("operation-fault", operation=command.name, association=operation.assoc.name)
@@ -153,22 +152,6 @@ def n_answer_for(error: BaseException) -> Answer:
         if not 0x0100 <= status <= 0x0213:  # one that only C- services have
             status = statuses.PROCESSING_FAILURE
     return Answer(status, error_comment(error.message), error.offending)
-
-
-def encoded(values: Values, transfer_syntax: str, charsets: tuple[str, ...] = ()) -> bytes:
-    """A data set as it goes out: in the repertoire that was asked for where that holds it, else UTF-8."""
-    return encode(values, transfer_syntax, charset.choose_reply(list(_texts(values)), charsets))
-
-
-def _texts(values: Values) -> list[str]:
-    found: list[str] = []
-    for value in values.values():
-        for one in value:
-            if isinstance(one, str):
-                found.append(one)
-            else:
-                found += _texts(one)
-    return found
 
 
 # -- the invoker ------------------------------------------------------------------------------------------------------
@@ -212,7 +195,7 @@ async def n_invoke(
     message_id = assoc.next_message_id()
     invocation = assoc.invoke(context, message_id)
     try:
-        data = None if dataset is None else encoded(dataset, context.transfer_syntax, charsets)
+        data = None if dataset is None else encode_reply(dataset, context.transfer_syntax, charsets)
         assoc.send(context, make(message_id).encode(), data)
         response = await invocation.response(timeout or assoc.settings.response)
     finally:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
+from vesalius.model import reading
 from vesalius.model.elements import Header
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, LimitExceeded
@@ -136,7 +136,9 @@ def read_document(header: Header) -> Document:
         verification=header.text(VERIFICATION) or "",
         preliminary=header.text(PRELIMINARY) or "",
         verifiers=tuple(
-            Verifier(_text(item, VERIFIER_NAME), _text(item, VERIFIER_PLACE), _text(item, VERIFIED_AT))
+            Verifier(
+                reading.text(item, VERIFIER_NAME), reading.text(item, VERIFIER_PLACE), reading.text(item, VERIFIED_AT)
+            )
             for item in header.items(VERIFIERS)
         ),
         predecessors=tuple(_instances(header.items(PREDECESSORS))),
@@ -162,26 +164,27 @@ class _Reader:
         self._count += 1
         if self._count > MOST_ITEMS:
             raise LimitExceeded(f"the document has more than {MOST_ITEMS} content items")
-        kind = _text(values, VALUE_TYPE)
-        target = _strings(values, REFERENCED_ITEM)
-        measured = _first(values, MEASURED)
-        code = _code(_first(values, CONCEPT)) if kind == "CODE" else _code(_first(measured, UNITS))
-        texts = _strings(measured, NUMBER) if kind == "NUM" else _strings(values, PLAIN.get(kind, 0))
+        kind = reading.text(values, VALUE_TYPE)
+        target = reading.texts(values, REFERENCED_ITEM)
+        measured = reading.item(values, MEASURED)
+        code = _code(reading.item(values, CONCEPT)) if kind == "CODE" else _code(reading.item(measured, UNITS))
+        texts = reading.texts(measured, NUMBER) if kind == "NUM" else reading.texts(values, PLAIN.get(kind, 0))
         return Item(
             place=place,
             kind=kind or ("REFERENCE" if target else ""),
-            relationship=_text(values, RELATIONSHIP),
-            name=_code(_first(values, NAME)),
+            relationship=reading.text(values, RELATIONSHIP),
+            name=_code(reading.item(values, NAME)),
             texts=texts,
             code=code,
-            qualifier=_code(_first(values, QUALIFIER)),
-            reference=_reference(_first(values, SOPS)),
+            qualifier=_code(reading.item(values, QUALIFIER)),
+            reference=_reference(reading.item(values, SOPS)),
             points=_points(kind, values),
             target=".".join(target),
-            observed=_text(values, OBSERVED),
-            separate=_text(values, CONTINUITY) != "CONTINUOUS",
+            observed=reading.text(values, OBSERVED),
+            separate=reading.text(values, CONTINUITY) != "CONTINUOUS",
             items=tuple(
-                self.item(each, f"{place}.{number}") for number, each in enumerate(_items(values, CONTENT), start=1)
+                self.item(each, f"{place}.{number}")
+                for number, each in enumerate(reading.items(values, CONTENT), start=1)
             ),
         )
 
@@ -189,29 +192,30 @@ class _Reader:
 def _code(item: Values) -> Code | None:
     if not item:
         return None
-    value = next((text for tag in (CODE_VALUE, LONG_CODE, URN_CODE) if (text := _text(item, tag))), "")
-    return Code(value, _text(item, SCHEME), _text(item, MEANING))
+    value = next((text for tag in (CODE_VALUE, LONG_CODE, URN_CODE) if (text := reading.text(item, tag))), "")
+    return Code(value, reading.text(item, SCHEME), reading.text(item, MEANING))
 
 
 def _reference(item: Values) -> Reference | None:
-    uid = _text(item, SOP_INSTANCE)
+    uid = reading.text(item, SOP_INSTANCE)
     if not uid:
         return None
     return Reference(
-        _text(item, SOP_CLASS), uid, _strings(item, FRAMES), _strings(item, SEGMENTS), _strings(item, CHANNELS),
-        tuple(state for each in _items(item, STATES) if (state := _text(each, SOP_INSTANCE))),
+        reading.text(item, SOP_CLASS), uid,
+        reading.texts(item, FRAMES), reading.texts(item, SEGMENTS), reading.texts(item, CHANNELS),
+        tuple(state for each in reading.items(item, STATES) if (state := reading.text(each, SOP_INSTANCE))),
     )  # fmt: skip
 
 
 def _points(kind: str, values: Mapping[int, object]) -> Points | None:
     if kind in ("SCOORD", "SCOORD3D"):
         return Points(
-            _text(values, GRAPHIC_TYPE), _strings(values, GRAPHIC_DATA), 3 if kind == "SCOORD3D" else 2,
-            _text(values, FRAME_OF_REFERENCE),
+            reading.text(values, GRAPHIC_TYPE), reading.texts(values, GRAPHIC_DATA), 3 if kind == "SCOORD3D" else 2,
+            reading.text(values, FRAME_OF_REFERENCE),
         )  # fmt: skip
     if kind == "TCOORD":
-        found = next((strings for tag in (SAMPLES, OFFSETS, MOMENTS) if (strings := _strings(values, tag))), ())
-        return Points(_text(values, TEMPORAL_TYPE), found)
+        found = next((strings for tag in (SAMPLES, OFFSETS, MOMENTS) if (strings := reading.texts(values, tag))), ())
+        return Points(reading.text(values, TEMPORAL_TYPE), found)
     return None
 
 
@@ -219,23 +223,10 @@ def _instances(studies: tuple[Values, ...]) -> dict[str, tuple[str, str]]:
     """SOP Instance UID -> study and series, of a hierarchical reference (PS3.3 C.17.2.1)."""
     found = {}
     for study in studies:
-        for series in _items(study, SERIES):
-            for sop in _items(series, SOPS):
-                found[_text(sop, SOP_INSTANCE)] = (_text(study, STUDY_UID), _text(series, SERIES_UID))
+        for series in reading.items(study, SERIES):
+            for sop in reading.items(series, SOPS):
+                found[reading.text(sop, SOP_INSTANCE)] = (
+                    reading.text(study, STUDY_UID),
+                    reading.text(series, SERIES_UID),
+                )
     return found
-
-
-def _items(values: Mapping[int, object], tag: int) -> tuple[Values, ...]:
-    return tuple(each for each in cast("tuple[object, ...]", values.get(tag, ())) if isinstance(each, dict))
-
-
-def _first(values: Mapping[int, object], tag: int) -> Values:
-    return next(iter(_items(values, tag)), {})
-
-
-def _strings(values: Mapping[int, object], tag: int) -> tuple[str, ...]:
-    return tuple(each for each in cast("tuple[object, ...]", values.get(tag, ())) if isinstance(each, str))
-
-
-def _text(values: Mapping[int, object], tag: int) -> str:
-    return next(iter(_strings(values, tag)), "")

@@ -34,6 +34,7 @@ from vesalius.model.encodings import (
 )
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, LimitExceeded, UnableToProcess
+from vesalius.model.reading import all_texts
 from vesalius.standard.dictionary import describe, vr_of
 from vesalius.standard.transfer_syntaxes import lookup
 
@@ -217,6 +218,11 @@ def encode(values: Values, transfer_syntax: str, charsets: tuple[str, ...] = cha
         data = stream.compress(data) + stream.flush()
         data += b"\0" * (len(data) % 2)
     return data
+
+
+def encode_reply(values: Values, transfer_syntax: str, requested: Sequence[str] = ()) -> bytes:
+    """A data set for one who asked in `requested` character sets: in those where they hold it, else in UTF-8."""
+    return encode(values, transfer_syntax, charset.choose_reply(list(all_texts(values)), requested))
 
 
 def _encode(values: Values, mode: Mode, charsets: tuple[str, ...]) -> bytes:

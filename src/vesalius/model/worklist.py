@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from vesalius.model import reading
 from vesalius.model.attributes import ColumnKind
 from vesalius.model.entities import Values
 from vesalius.model.errors import UnableToProcess
@@ -102,11 +103,10 @@ class _Keys:
         if self.span is not None and not _in_span(item, self.span):
             return False
         for tag, condition in self.conditions:
-            texts = (text for text in item.get(tag, ()) if isinstance(text, str))
-            if not value_matches(texts, kind_of(tag), condition):
+            if not value_matches(reading.texts(item, tag), kind_of(tag), condition):
                 return False
         return all(
-            not keys.matches_anything or any(keys.holds(one) for one in item.get(tag, ()) if isinstance(one, dict))
+            not keys.matches_anything or any(keys.holds(one) for one in reading.items(item, tag))
             for tag, keys in self.inside.items()
         )
 
@@ -154,7 +154,7 @@ def parse(values: Values, options: Options, limits: QueryLimits) -> WorklistQuer
     """Understand an identifier. Raises `UnableToProcess` (C000), `LimitExceeded` (A700) with the offending tags."""
     unsupported: list[int] = []
     keys = _keys(None, values, options, limits, unsupported)
-    charset = tuple(text for text in values.get(0x00080005, ()) if isinstance(text, str))
+    charset = reading.texts(values, 0x00080005)
     return WorklistQuery(keys, _narrowed(keys), tuple(unsupported), charset)
 
 
@@ -210,7 +210,7 @@ def _span(conditions: dict[int, Condition]) -> Range | None:
 
 
 def _in_span(item: Values, span: Range) -> bool:
-    start = f"{_first(item, START_DATE)}{_first(item, START_TIME).ljust(6, '0')}.000000"
+    start = f"{reading.text(item, START_DATE)}{reading.text(item, START_TIME).ljust(6, '0')}.000000"
     return (span.low is None or start >= span.low) and (span.high is None or start <= span.high)
 
 
@@ -360,10 +360,6 @@ def codes(found: Iterable[Code]) -> tuple[Values, ...]:
 
 def _texts(values: Mapping[int, str]) -> Values:
     return {tag: (text,) if text else () for tag, text in values.items()}
-
-
-def _first(item: Values, tag: int) -> str:
-    return next((text for text in item.get(tag, ()) if isinstance(text, str)), "")
 
 
 def tags() -> Iterator[tuple[int | None, int]]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vesalius.model import reading
 from vesalius.model.attributes_extract import items_from_json, items_to_json
 from vesalius.model.entities import Values
 from vesalius.model.errors import BadRecord, DuplicateRecord, NoSuchRecord
@@ -197,7 +198,7 @@ def _tie(work: RisWork, values: Values) -> _Tie:
     steps: list[ScheduledStep] = []
     procedures: list[RequestedProcedure] = []
     order: Order | None = None
-    for item in _items(values, SCHEDULED_STEP_ATTRIBUTES):
+    for item in reading.items(values, SCHEDULED_STEP_ATTRIBUTES):
         step = _step(work, item)
         if step is not None:
             steps.append(work.get(ScheduledStep, step.ref))
@@ -253,7 +254,7 @@ def _patient(work: RisWork, values: Values, tie: _Tie, rules: RisRules) -> int:
 def _studies(values: Values) -> Iterator[str]:
     return (
         uid
-        for uid in dict.fromkeys(_text(item, _STUDY_UID) for item in _items(values, SCHEDULED_STEP_ATTRIBUTES))
+        for uid in dict.fromkeys(_text(item, _STUDY_UID) for item in reading.items(values, SCHEDULED_STEP_ATTRIBUTES))
         if uid
     )
 
@@ -271,7 +272,7 @@ def _link(work: RisWork, by: By, study: str, tie: _Tie) -> None:
 
 def _described(performed: PerformedStep, values: Values) -> PerformedStep:
     """The noun with what its attributes say."""
-    series = tuple(_series(item) for item in _items(values, PERFORMED_SERIES))
+    series = tuple(_series(item) for item in reading.items(values, PERFORMED_SERIES))
     studies = list(_studies(values))
     changes: dict[str, Any] = {
         "number": _text(values, 0x00400253),
@@ -292,7 +293,7 @@ def _described(performed: PerformedStep, values: Values) -> PerformedStep:
 
 def _series(item: Values) -> PerformedSeries:
     instances = [
-        _text(image, 0x00081155) for tag in (0x00081140, 0x00400220) for image in _items(item, tag)
+        _text(image, 0x00081155) for tag in (0x00081140, 0x00400220) for image in reading.items(item, tag)
     ]  # images, and what is none
     return PerformedSeries(_text(item, 0x0020000E), tuple(uid for uid in instances if uid))
 
@@ -301,15 +302,10 @@ def codes(values: Values, tag: int) -> tuple[Code, ...]:
     """The items of a code sequence (PS3.3 8.8)."""
     found = (
         Code(_text(item, 0x00080100), _text(item, 0x00080102), _text(item, 0x00080104), _text(item, 0x00080103))
-        for item in _items(values, tag)
+        for item in reading.items(values, tag)
     )
     return tuple(code for code in found if code.value)
 
 
-def _items(values: Values, tag: int) -> list[Values]:
-    return [item for item in values.get(tag, ()) if isinstance(item, dict)]
-
-
 def _text(values: Values, tag: int) -> str:
-    first = next(iter(values.get(tag, ())), "")
-    return first.strip(" \0") if isinstance(first, str) else ""
+    return reading.text(values, tag).strip(" \0")
