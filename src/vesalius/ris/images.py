@@ -60,9 +60,10 @@ def take_events(work: RisWork, by: By, events: Sequence[Event], rules: RisRules)
     for study in dict.fromkeys(deleted):
         if study not in facts:
             _close_gone(work, by, study)
-    for study in studies:
-        if study in facts:
-            _look_at(work, by, facts[study], rules)
+    if _reconciles(work, rules):
+        for study in studies:
+            if study in facts:
+                _look_at(work, by, facts[study], rules)
 
 
 def overdue(work: RisWork, by: By, rules: RisRules) -> int:
@@ -119,10 +120,13 @@ def _order_of(view: RisView, facts: StudyFacts) -> Judgement:
     return Judgement()
 
 
+def _reconciles(view: RisView, rules: RisRules) -> bool:
+    """Whether studies are held against orders: not where no patient is known, as in an archive by itself."""
+    return rules.reconcile and bool(view.find(Patient, limit=1))
+
+
 def _look_at(work: RisWork, by: By, facts: StudyFacts, rules: RisRules) -> None:
     """Tie a study to its order, or put it on the list; once it is there, only a person or a repair closes it."""
-    if not rules.reconcile or not work.find(Patient, limit=1):
-        return
     held = work.find(Item, study=facts.study, newest=True, limit=1)
     judged = judge(work, facts, rules)
     if judged.order is not None and work.first(Link, study=facts.study) is None:
@@ -215,5 +219,6 @@ def _moment(at: str) -> datetime:
 
 def recheck(work: RisWork, by: By, studies: Iterable[str], rules: RisRules) -> None:
     """Look at studies again: after a merge, a cancelled order, a repair that was taken back."""
-    for facts in work.studies(studies).values():
-        _look_at(work, by, facts, rules)
+    if _reconciles(work, rules):
+        for facts in work.studies(studies).values():
+            _look_at(work, by, facts, rules)

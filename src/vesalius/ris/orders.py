@@ -143,9 +143,7 @@ def advance(work: RisWork, by: By, ref: int, verb: OrderVerb) -> Order:
 def cancel(work: RisWork, by: By, ref: int) -> Order:
     """It will not be done: its open steps go with it. Raises `WrongState` once it has begun."""
     order = advance(work, by, ref, OrderVerb.CANCEL)
-    for step in steps(work, ref):
-        if can(STEP_GRID, step.state, StepVerb.CANCEL):
-            step_state(work, by, step, StepVerb.CANCEL)
+    _cancel_steps(work, by, ref)
     return order
 
 
@@ -165,10 +163,15 @@ def release(work: RisWork, by: By, ref: int) -> Order:
 def discontinue(work: RisWork, by: By, ref: int) -> Order:
     """It was begun and is given up."""
     order = advance(work, by, ref, OrderVerb.DISCONTINUE)
+    _cancel_steps(work, by, ref)
+    return order
+
+
+def _cancel_steps(work: RisWork, by: By, ref: int) -> None:
+    """Those of an order's steps that have not begun."""
     for step in steps(work, ref):
         if can(STEP_GRID, step.state, StepVerb.CANCEL):
             step_state(work, by, step, StepVerb.CANCEL)
-    return order
 
 
 def step_state(work: RisWork, by: By, step: ScheduledStep, verb: StepVerb, **changes: Any) -> ScheduledStep:
