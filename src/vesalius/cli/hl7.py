@@ -51,7 +51,7 @@ def list_messages(
     control_id: Annotated[
         str, typer.Option(metavar="TEXT", help="Only those whose control id begins so (in).", show_default=False)
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    limit: options.Limit = 100,
     json: options.Json = False,
     data: options.Data = None,
     config: options.Config = None,

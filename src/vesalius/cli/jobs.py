@@ -25,7 +25,7 @@ def list_jobs(
         str, typer.Option(metavar="KIND", help="Only of this kind, as commitment.report.", show_default=False)
     ] = "",
     state: Annotated[JobState | None, typer.Option(help="Only in this state.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+    limit: options.Limit = 100,
     json: options.Json = False,
     data: options.Data = None,
     config: options.Config = None,

@@ -11,7 +11,7 @@ from vesalius.cli import options
 
 def notes(
     study: Annotated[str | None, typer.Option(metavar="UID", help="Only of this study.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 1000,
+    limit: options.Limit = 1000,
     json: options.Json = False,
     data: options.Data = None,
     config: options.Config = None,

@@ -33,6 +33,7 @@ Config = Annotated[
     ),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")]
 PeerName = Annotated[
     str, typer.Option("--peer", metavar="NAME", help="A peer by name: see `vesalius peers list`.", show_default=False)
 ]

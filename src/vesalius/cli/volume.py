@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vesalius.cli import options
+from vesalius.cli.library import From, library
 from vesalius.cli.volume_fuse import fuse
 
 if TYPE_CHECKING:
-    from vesalius.app.library import Library, Series
+    from vesalius.app.library import Series
     from vesalius.imaging.space import Volume
     from vesalius.imaging.volumes import VolumePlan
 
@@ -43,13 +43,6 @@ class Tilt(enum.StrEnum):
 
 
 Uids = Annotated[list[str], typer.Argument(metavar="SERIES...", help="Series Instance UIDs.", show_default=False)]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from", metavar="PLACE", show_default=False,
-        help="Read from a folder of DICOM files or a DICOMweb address (http...) instead of the own archive.",
-    ),
-]  # fmt: skip
 Unit = Annotated[
     str,
     typer.Option(
@@ -62,19 +55,6 @@ Part = Annotated[
 ]
 Uneven = Annotated[Irregular, typer.Option("--irregular", help="Uneven stacks: refuse them, or interpolate slices.")]
 Tilted = Annotated[Tilt, typer.Option("--tilt", help="Tilted stacks: straighten them, or keep them sheared.")]
-
-
-@contextmanager
-def library(place: str | None, data: Path | None, config: Path | None) -> Iterator[Library]:
-    """Where the series are: the own archive, a folder, another server."""
-    from vesalius.app.library import library_of, open_library
-
-    if place is not None:
-        with open_library(place) as opened:
-            yield opened
-        return
-    with options.archive(data, config) as archive:
-        yield library_of(archive)
 
 
 def _wish(unit: str) -> str:
@@ -116,23 +96,9 @@ def _row(number: int, plan: VolumePlan) -> dict[str, Any]:
 
 
 def _facts(number: int, plan: VolumePlan) -> dict[str, Any]:
-    return {
-        "series": plan.source.series,
-        "study": plan.source.study,
-        "part": number,
-        "label": plan.label,
-        "localizer": plan.localizer,
-        "modality": plan.modality,
-        "unit": plan.unit,
-        "unit_label": plan.unit_label,
-        "shape": list(plan.grid.shape),
-        "spacing_mm": plan.grid.spacing.tolist(),
-        "affine_lps_mm": plan.grid.affine.tolist(),
-        "frame_of_reference": plan.frame_of_reference,
-        "dtype": plan.dtype.name,
-        "bytes": plan.nbytes,
-        "notes": [{"code": note.code, "message": note.message} for note in plan.notes],
-    }
+    from vesalius.imaging.volumes import facts
+
+    return {"series": plan.source.series, "study": plan.source.study, "part": number, **facts(plan)}
 
 
 def info(

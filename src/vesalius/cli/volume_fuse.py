@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vesalius.cli import options, output
+from vesalius.cli.library import From, library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,7 @@ def fuse(
         list[Path] | None,
         typer.Option(metavar="FILE", show_default=False, help="A Spatial Registration that links two frames."),
     ] = None,
-    place: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="PLACE", show_default=False,
-            help="A folder of DICOM files or a DICOMweb address instead of the own archive.",
-        ),
-    ] = None,
+    place: From = None,
     data: options.Data = None,
     config: options.Config = None,
 ) -> None:  # fmt: skip
@@ -48,8 +43,6 @@ def fuse(
 
     Both must have one Frame of Reference UID, or a registration must be given that links them; else it is refused.
     """
-    from vesalius.cli.volume import library
-
     with library(place, data, config) as opened:
         to.write_bytes(_picture(opened, fixed, moving, plane, position, unit, colormap, opacity, slab, registration))
     output.note(f"{to} written")

@@ -33,7 +33,7 @@ from vesalius.imaging.values import Wish
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Abandoned", "VolumePlan", "chosen", "parts", "volume"]
+__all__ = ["Abandoned", "VolumePlan", "chosen", "facts", "parts", "volume"]
 
 Irregular = Literal["refuse", "resample"]
 Tilt = Literal["correct", "keep"]
@@ -140,3 +140,21 @@ def chosen(found: Sequence[VolumePlan], part: int | None) -> VolumePlan:
     listed = "; ".join(f"{number}: {plan.label}" for number, plan in enumerate(found[:12]))
     more = f"; and {len(found) - 12} more" if len(found) > 12 else ""
     raise NoVolume(f"the series holds {len(images)} volumes", hint=f"Say which part: {listed}{more}.")
+
+
+def facts(plan: VolumePlan) -> dict[str, Any]:
+    """What is known of a volume without its pixels, as JSON takes it. Lengths in mm, places in LPS mm."""
+    return {
+        "label": plan.label,
+        "localizer": plan.localizer,
+        "modality": plan.modality,
+        "unit": plan.unit,
+        "unit_label": plan.unit_label,
+        "shape": list(plan.grid.shape),
+        "spacing_mm": plan.grid.spacing.tolist(),
+        "affine_lps_mm": plan.grid.affine.tolist(),
+        "frame_of_reference": plan.frame_of_reference,
+        "dtype": plan.dtype.name,
+        "bytes": plan.nbytes,
+        "notes": [{"code": note.code, "message": note.message} for note in plan.notes],
+    }

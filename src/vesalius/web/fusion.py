@@ -29,7 +29,7 @@ from vesalius.web.body import Body
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import JSON, number, parse_content_type, single
-from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
+from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, WHO_TEXT, Operation, Value
 from vesalius.web.render_parameters import number_of, parameters_of, render_parameters
 from vesalius.web.volume_parameters import ERRORS, INTERPOLATIONS, WISHES, Parameters, millimetres, one_of
 from vesalius.web.volume_slices import MOST_SLAB, PLANES, PNG, PROJECTIONS, Windows
@@ -302,7 +302,6 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
     ]
 
 
-UID_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}
 _MM: Mapping[str, Any] = {"type": "number", "minimum": -10_000, "maximum": 10_000}
 _WINDOW: Mapping[str, Any] = {
     "type": "string",
@@ -314,10 +313,9 @@ PAIR = tuple(
     for each in (
         Value(name, f"Series Instance UID of the {name} series", UID_TEXT, "query", True),
         Value(f"{name}_unit", "of its values", {"type": "string", "enum": list(WISHES)}),
-        Value(f"{name}_part", "which volume of several", {"type": "integer", "minimum": 0, "maximum": 10**9}),
+        Value(f"{name}_part", "which volume of several", PART_NUMBER),
     )
 )
-WHO_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"^[^\x00-\x1f\\]*$", "maxLength": 64}  # a person's name
 OPERATIONS = (
     Operation(
         "get", "/volumes/fusion.png", "A plane of two series in one picture",

@@ -14,6 +14,11 @@ JSON_ERROR: Schema = {
     "required": ["title", "detail", "hint"],
     "properties": {name: {"type": "string"} for name in ("title", "detail", "hint")},
 }
+UID_TEXT: Schema = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}
+# Which of a series' volumes.
+PART_NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 10**9}
+# A person's name, which is written into an instance.
+WHO_TEXT: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\\]*$", "maxLength": 64}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from vesalius.model.errors import NoSuchInstance, NoVolume
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.fusion import UID_TEXT, WHO_TEXT, json_body, made_by
+from vesalius.web.fusion import json_body, made_by
 from vesalius.web.negotiation import JSON
-from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
+from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, WHO_TEXT, Operation, Value
 from vesalius.web.spaces import read
 from vesalius.web.volume_parameters import ERRORS, WISHES
 from vesalius.web.volume_store import ClientLeft, Wanted, stay
@@ -242,7 +242,7 @@ _ROI = {
     "properties": {
         "series": UID_TEXT,
         "unit": {"type": "string", "enum": list(WISHES)},
-        "part": {"type": "integer", "minimum": 0, "maximum": 10**9},
+        "part": PART_NUMBER,
         "space": {"anyOf": [UID_TEXT, {"const": ""}]},
         "percentiles": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 100}, "maxItems": 100},
         "roi": {"type": "object", "required": ["type"]},
@@ -254,7 +254,7 @@ _REPORT = {
     "properties": {
         "series": UID_TEXT,
         "unit": {"type": "string", "enum": list(WISHES)},
-        "part": {"type": "integer", "minimum": 0, "maximum": 10**9},
+        "part": PART_NUMBER,
         "measurements": {
             "type": "array",
             "items": {"type": "object", "required": ["type"]},
@@ -273,8 +273,7 @@ OPERATIONS = (
               responses={201: _TOLD, 415: JSON_ERROR, **ERRORS}),
     Operation(
         "get", "/measurements/{instance}", "The measurements of a report",
-        parameters=(Value("instance", "SOP Instance UID", {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$",
-                                                           "maxLength": 64}, "path", True),),
+        parameters=(Value("instance", "SOP Instance UID", UID_TEXT, "path", True),),
         responses={200: _TOLD, **ERRORS},
     ),
 )  # fmt: skip

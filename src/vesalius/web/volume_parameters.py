@@ -10,7 +10,7 @@ from starlette.requests import Request
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import number, single
-from vesalius.web.openapi_types import JSON_ERROR, Schema, Value
+from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, Schema, Value
 from vesalius.web.qido import uid_of
 from vesalius.web.render_parameters import number_of
 from vesalius.web.volume_store import Wanted
@@ -81,17 +81,16 @@ def millimetres(parameters: Parameters, name: str) -> float | None:
     return value
 
 
-SERIES = Value("series", "Series Instance UID", {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$",
-                                                 "maxLength": 64}, "path", True)  # fmt: skip
+SERIES = Value("series", "Series Instance UID", UID_TEXT, "path", True)
 CHOICES = (
     Value("unit", "natural: HU, Bq/ml, Gy, as the images say; or another", {"type": "string", "enum": list(WISHES)}),
-    Value("part", "which volume of several, from 0", {"type": "integer", "minimum": 0, "maximum": 10**9}),
+    Value("part", "which volume of several, from 0", PART_NUMBER),
     Value(
         "irregular", "of an uneven stack: refuse it or interpolate slices", {"type": "string", "enum": list(IRREGULAR)}
     ),
     Value("tilt", "of a tilted stack: straighten it or keep it sheared", {"type": "string", "enum": list(TILT)}),
     Value("onto", "on the grid of this series: of one frame of reference, or linked by a registration",
-          {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){1,20}$", "maxLength": 64}),
+          UID_TEXT),
 )  # fmt: skip
 INTERPOLATION = Value(
     "interpolation", "how values come onto another grid", {"type": "string", "enum": list(INTERPOLATIONS)}

@@ -33,23 +33,14 @@ LEFT = 499  # nobody reads it
 
 def described(number: int, plan: VolumePlan) -> dict[str, Any]:
     """What is known of a volume without its pixels."""
+    from vesalius.imaging.volumes import facts
+
     low, high = plan.grid.bounds()
     return {
         "part": number,
-        "label": plan.label,
-        "localizer": plan.localizer,
-        "modality": plan.modality,
-        "unit": plan.unit,
-        "unit_label": plan.unit_label,
-        "shape": plan.grid.shape,
-        "spacing_mm": plan.grid.spacing.tolist(),
-        "affine_lps_mm": plan.grid.affine.tolist(),
+        **facts(plan),
         "bounds_lps_mm": [low.tolist(), high.tolist()],
-        "frame_of_reference": plan.frame_of_reference,
-        "dtype": plan.dtype.name,
-        "bytes": plan.nbytes,
         "resampled": plan.resampled,
-        "notes": [{"code": note.code, "message": note.message} for note in plan.notes],
     }
 
 
