@@ -99,5 +99,6 @@ class Documents:
         if place is None:
             raise CannotTranscode("the document cannot be found in its instance")
         pieces = (read(place.offset + at, min(PIECE, place.length - at)) for at in range(0, place.length, PIECE))
-        headers = {} if kind == PDF else HARMLESS  # a browser shows a PDF in a viewer of its own, never under a sandbox
+        # Whatever somebody put into it is not opened on this origin.
+        headers = {**HARMLESS, "Content-Disposition": "attachment"}
         return Streamed(self.ctx, pieces, kind, length=place.length, headers=headers)

@@ -300,6 +300,8 @@ def test_an_encapsulated_document_is_its_own_rendering(site: Web) -> None:
     site.archive.keep(ds)
     answer = site.dicom_web(path_of(ds) + "/rendered")
     assert (answer.headers["content-type"], answer.body) == ("application/pdf", ds.EncapsulatedDocument)
+    assert answer.headers["content-disposition"] == "attachment", "it is not opened on this origin"
+    assert "sandbox" in answer.headers["content-security-policy"]
     assert site.dicom_web(path_of(ds) + "/rendered", headers={"accept": "image/png"}).status == 406
 
 
