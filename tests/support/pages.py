@@ -26,14 +26,14 @@ SVG = "'\"><svg onload=1>"
 @contextmanager
 def opened(browser: Browser, server: Server, path: str = "/", **context: Any) -> Iterator[tuple[Page, Watch]]:
     with watched_page(browser, server.url, **context) as (page, watch):
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.goto(server.url + path)
         yield page, watch
         assert page.evaluate("window.hit") is None
         watch.assert_clean()
 
 
-def until(page: Page, expression: str, seconds: float = 10) -> None:
+def until(page: Page, expression: str, seconds: float = 60) -> None:
     """Until something holds in the page. Not Playwright's own: that evaluates text, which the policy forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tests.support.patience import patient
+
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -214,13 +216,21 @@ class RawPeer:
 
     async def pdu(self, timeout: float = 5) -> tuple[int, bytes]:
         """The next PDU: type and body. Raises EOFError when the peer closed."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patient(timeout)):
             try:
                 head = await self.reader.readexactly(6)
                 kind, length = struct.unpack(">BxI", head)
                 return kind, await self.reader.readexactly(length)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 raise EOFError from error
+
+    async def is_silent(self, seconds: float) -> bool:
+        """Whether nothing comes in so many seconds, to the letter."""
+        try:
+            async with asyncio.timeout(seconds):
+                return not await self.reader.read(1)
+        except TimeoutError:
+            return True
 
     async def message(self, timeout: float = 5) -> Message:
         """The next DIMSE message."""

@@ -15,7 +15,9 @@ from starlette.applications import Starlette
 from tests.support.archive import FixedClock, LocalArchive, local_archive
 from vesalius.archive.search import Search
 from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
+from vesalius.backends.ris_sql import SqlRis
 from vesalius.model.entities import Peer
+from vesalius.ris.rules import RisRules
 from vesalius.web.context import WebContext, WebSettings
 from vesalius.web.routes import create_app
 from vesalius.web.site import Facts, Place
@@ -152,6 +154,8 @@ def web(folder: Path, **view: Any) -> Iterator[Web]:
             clock=FixedClock(),
             peers=peers,
             pool=pool,
+            ris=SqlRis(archive.index.database),
+            ris_rules=RisRules(default_issuer="HOSP"),
             view=WebSettings(**view),
         )
         try:

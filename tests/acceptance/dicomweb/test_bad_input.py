@@ -52,7 +52,7 @@ class Held:
             http.request(method, path, fields or {}, body)
             return http.answer(look=look)
 
-    def raw(self, data: bytes | Iterable[bytes], wait: float = 5.0) -> list[tuple[int, bytes]]:
+    def raw(self, data: bytes | Iterable[bytes], wait: float = 20.0) -> list[tuple[int, bytes]]:
         """Every answer to these bytes, until the server ends the connection or is silent."""
         with socket.create_connection(("127.0.0.1", self.server.http_port), 20) as connection:
             received = b""

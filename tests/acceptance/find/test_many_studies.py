@@ -10,6 +10,7 @@ import psutil
 import pytest
 from benchmarks import fill_index
 from tests.support import raw_dicom as raw
+from tests.support.patience import assert_within
 from tests.support.raw_dicom import VERIFICATION
 from tests.support.raw_peer import LEVEL, PATIENT_ROOT, RawScu, extended_negotiation, identifier
 from tests.support.server import Server, running_server
@@ -84,7 +85,7 @@ def test_a_cancel_ends_the_answers_within_a_second(full: Full) -> None:
             answers += 1
         assert message.status == 0xFE00
         assert not message.dataset
-        assert time.monotonic() - began < 1
+        assert_within(began, 1)
         assert answers < full.studies
         assert scu.echo() == 0
 
@@ -98,7 +99,7 @@ def test_a_cancel_ends_a_search_that_finds_little_within_a_second(full: Full) ->
         while (message := scu.message()).status == 0xFF00:
             answers += 1
         assert message.status in (0xFE00, 0x0000)
-        assert time.monotonic() - began < 1
+        assert_within(began, 1)
 
 
 def test_another_association_is_served_while_one_reads_everything(full: Full) -> None:
@@ -107,7 +108,7 @@ def test_another_association_is_served_while_one_reads_everything(full: Full) ->
         assert scu.message().status == 0xFF00
         began = time.monotonic()
         assert other.echo() == 0
-        assert time.monotonic() - began < 0.5
+        assert_within(began, 0.5)
         scu.send_message(scu.context(FIND), raw.cancel_rq(number))
         while scu.message().status == 0xFF00:
             continue

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from tests.support import dcmtk
 from tests.support.corpus import split_file
 from tests.support.generate import ct, part10, uid
+from tests.support.patience import assert_within, patient
 from tests.support.raw_dicom import STUDY_MOVE, VERIFICATION, cancel_rq, move_rq
 from tests.support.raw_peer import LEVEL, PATIENT_ROOT, Manners, RawScu, Receiver, Retrieved, identifier
 from tests.support.server import Server, running_server, vesalius
@@ -200,7 +201,7 @@ def test_a_cancel_ends_in_fe00_with_counts_within_a_second(site: Site) -> None:
         while (message := scu.message()).status == 0xFF00:
             continue
         assert message.status == 0xFE00
-        assert time.monotonic() - began < 1
+        assert_within(began, 1)
         remaining, completed = message.number(0x1020), message.number(0x1021)
         assert remaining > 0
         assert completed > 0
@@ -210,7 +211,7 @@ def test_a_cancel_ends_in_fe00_with_counts_within_a_second(site: Site) -> None:
 
 
 def test_a_slow_destination_does_not_hold_up_another(site: Site) -> None:
-    with receiving(site, "ONE", Manners(delay=0.3)), receiving(site, "TWO"):
+    with receiving(site, "ONE", Manners(delay=0.5)), receiving(site, "TWO"):
         slow: list[tuple[Retrieved, float]] = []
         thread = threading.Thread(target=lambda: slow.append(move(site, "ONE")))
         thread.start()
@@ -246,7 +247,7 @@ def test_a_storescp_that_breaks_ends_in_a702(site: Site, option: str, tmp_path: 
         moved, seconds = move(site, "STORESCP")
     assert moved.status == 0xA702
     assert moved.counts == (None, 0, INSTANCES + 1, 0)
-    assert seconds < 5
+    assert seconds < patient(5)
 
 
 def test_a_requester_that_vanishes_ends_the_sending(site: Site) -> None:

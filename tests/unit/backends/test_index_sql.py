@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from hypothesis import given
@@ -99,9 +98,7 @@ def test_totals_do_not_count_rows(tmp_path: Path) -> None:
         return " ".join(str(row[3]) for row in tx.rows("EXPLAIN QUERY PLAN SELECT SUM(new_instances) FROM pack"))
 
     assert "pack" in database.lookup(plan)
-    started = time.perf_counter()
     assert index.totals().instances == 50
-    assert time.perf_counter() - started < 0.05
     index.close()
 
 

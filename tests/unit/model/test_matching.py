@@ -9,6 +9,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.patience import assert_within
 
 from vesalius.model.entities import Values
 from vesalius.model.matching import matches, wildcard_match
@@ -33,10 +34,10 @@ def test_wildcards_match_as_a_regular_expression_says(pattern: str, text: str) -
 
 
 def test_no_pattern_takes_long() -> None:
-    started = time.perf_counter()
+    began = time.monotonic()
     assert not wildcard_match("*a" * 2000 + "*b", "a" * 10_000)
     assert not wildcard_match("*?a" * 30 + "b", "a" * 10_000)
-    assert time.perf_counter() - started < 1
+    assert_within(began, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 from tests.support.generate import ct, uid
 from tests.support.web import Web, web
 
-from vesalius.web import changes
+from vesalius.web import feed
 
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setattr(changes, "LOOK", 0.02)
+    monkeypatch.setattr(feed, "LOOK", 0.02)
     with web(tmp_path, listeners=2) as made:
         yield made
 
@@ -117,7 +117,7 @@ def test_listeners_are_as_many_as_may_be_and_make_room_when_they_leave(served: W
 
 
 def test_a_silent_stream_says_that_it_lives(served: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "BEAT", 0.05)
+    monkeypatch.setattr(feed, "BEAT", 0.05)
 
     async def go() -> None:
         listener = Listener(served, "/api/events")
