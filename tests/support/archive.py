@@ -13,7 +13,7 @@ from tests.support.generate import part10
 from vesalius.archive.ingest import Ingest, IngestLimits
 from vesalius.archive.retrieve import Retrieve
 from vesalius.backends.blobs_packs import PackStore
-from vesalius.backends.database import open_database
+from vesalius.backends.database import Database, open_database
 from vesalius.backends.index_sql import SqlIndex
 from vesalius.backends.packs_volume import PackSettings
 from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
@@ -53,6 +53,7 @@ class LocalArchive:
 
     blobs: PackStore
     index: SqlIndex
+    database: Database
     ingest: Ingest
     retrieve: Retrieve
     observed: Observed
@@ -104,12 +105,13 @@ def local_archive(folder: Path, *, limits: IngestLimits | None = None) -> Iterat
     """An archive below `folder`; opening the same folder again opens the same archive."""
     folder.mkdir(parents=True, exist_ok=True)
     blobs = PackStore(folder / "packs", settings=PackSettings(preallocate=1 << 20, watermark=0), copies={})
-    index = SqlIndex(open_database(f"sqlite:///{folder / 'index.db'}"))
+    database = open_database(f"sqlite:///{folder / 'index.db'}")
+    index = SqlIndex(database)
     observed = Observed()
     ingest = Ingest(blobs, index, clock=FixedClock(), limits=limits, observe=observed)
     codecs = PixelCodecs(CodecLimits(workers=1))
     try:
-        yield LocalArchive(blobs, index, ingest, Retrieve(index, blobs, codecs), observed)
+        yield LocalArchive(blobs, index, database, ingest, Retrieve(index, blobs, codecs), observed)
     finally:
         ingest.close()
         codecs.close()

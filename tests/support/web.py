@@ -154,7 +154,7 @@ def web(folder: Path, **view: Any) -> Iterator[Web]:
             clock=FixedClock(),
             peers=peers,
             pool=pool,
-            ris=SqlRis(archive.index.database),
+            ris=SqlRis(archive.database),
             ris_rules=RisRules(default_issuer="HOSP"),
             view=WebSettings(**view),
         )

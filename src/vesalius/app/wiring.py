@@ -352,6 +352,8 @@ def web_context(archive: Archive, site: Site) -> WebContext:
         pool=ThreadPoolExecutor(web.threads, "web"),
         promised=archive.commit.kept.promised,
         caller=ArchiveCaller(archive),
+        ris=archive.ris,
+        ris_rules=archive.ris_rules,
         view=WebSettings(
             ae_title=settings.server.ae_title,
             version=__version__,

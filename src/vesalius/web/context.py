@@ -31,6 +31,8 @@ from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
 from vesalius.ports.pixels import Transcoder
+from vesalius.ports.ris import Ris
+from vesalius.ris.rules import RisRules
 from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
@@ -94,6 +96,8 @@ class WebContext:
     # How many instances under (study, series, instance) were promised to peers (storage commitment). Blocks.
     promised: Callable[[str, str, str], int] = lambda study, series, sop_instance: 0
     caller: Caller | None = None  # None: peers are not called from here
+    ris: Ris | None = None  # orders, schedule, patients; None: there is no workflow
+    ris_rules: RisRules = field(default_factory=RisRules)
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vesalius.web import changes, deletions, fusion, rois, volume_slices, volumes
+from vesalius.web import changes, deletions, fusion, ris_changes, rois, volume_slices, volumes
 from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
@@ -138,6 +138,7 @@ def operations(ctx: WebContext) -> tuple[Operation, ...]:
     return (
         *SERVICE,
         *changes.OPERATIONS,
+        *(ris_changes.OPERATIONS if ctx.ris is not None else ()),
         *deletions.OPERATIONS,
         *fusion.OPERATIONS,
         *rois.OPERATIONS,

@@ -36,6 +36,7 @@ from vesalius.web import (
     openapi,
     qido,
     rendered,
+    ris_changes,
     rois,
     stow,
     thumbnail,
@@ -69,7 +70,18 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     delete,
     capabilities,
 )
-API: tuple[ModuleType, ...] = (uploads, changes, deletions, sends, fusion, rois, volumes, volume_slices, openapi)
+API: tuple[ModuleType, ...] = (
+    uploads,
+    changes,
+    ris_changes,
+    deletions,
+    sends,
+    fusion,
+    rois,
+    volumes,
+    volume_slices,
+    openapi,
+)
 ROOT: tuple[ModuleType, ...] = (workstation, wado_uri)
 
 

@@ -113,8 +113,9 @@ keys.set('/', () => {
 });
 keys.set('?', () => actions.keys());
 
-// What arrives, as it does. One connection for a page; it is let go while nobody looks.
-export function follow(tell) {
+// What arrives, as it does. One connection for a page; it is let go while nobody looks. `feed` is `/events` (studies) or
+// `/ris/events` (orders and steps); `since` the number of the last event that the page was made with.
+export function follow(tell, { feed = '/events', since = null } = {}) {
   const light = document.getElementById('live');
   let source = null;
   const show = on => {
@@ -123,10 +124,10 @@ export function follow(tell) {
     light.classList.toggle('off', !on);
     light.textContent = on ? light.dataset.on : light.dataset.off;
   };
-  let last = null;
+  let last = since;
   const open = () => {
     if (source) return;
-    source = new EventSource(`${body.api}/events${last === null ? '' : `?since=${last}`}`);
+    source = new EventSource(`${body.api}${feed}${last === null ? '' : `?since=${last}`}`);
     source.onopen = () => show(true);
     source.onerror = () => show(false);
     source.addEventListener('changes', event => {

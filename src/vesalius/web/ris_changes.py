@@ -1,0 +1,91 @@
+"""What became of the workflow (orders, steps, patients), for programs and pages: a change feed, and the same live.
+
+    GET /api/ris/changes?since=ID&limit=N   events after ID, oldest first, and where to go on
+    GET /api/ris/events?since=ID            server-sent events: numbers of what changed, never a name
+
+Both read the events of the workflow (`RisView.events`); `feed.py` says how nobody misses anything. The live feed says
+which patient, order and step something happened to, by the numbers of their rows; whoever wants more asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import Route
+
+from vesalius.model.orders import RisEvent
+from vesalius.web.context import WebContext
+from vesalius.web.feed import LIMIT, LIVE_SINCE, SINCE, Feed, Source
+from vesalius.web.openapi_types import JSON_ERROR, Operation
+
+
+def told(event: RisEvent) -> dict[str, object]:
+    """An event as JSON says it."""
+    return {
+        "id": event.id,
+        "kind": event.kind,
+        "at": event.at,
+        "who": event.who,
+        "why": event.why,
+        "patient": event.patient,
+        "order": event.order,
+        "step": event.step,
+        "detail": event.detail,
+    }
+
+
+def gathered(events: Sequence[RisEvent]) -> list[dict[str, object]]:
+    """What happened to what, each once, in the order of its last event."""
+    found: dict[tuple[str, int, int, int], None] = {}
+    for event in events:
+        key = (event.kind, event.patient, event.order, event.step)
+        found.pop(key, None)
+        found[key] = None
+    return [dict(zip(("kind", "patient", "order", "step"), key, strict=True)) for key in found]
+
+
+def routes(ctx: WebContext) -> list[Route]:
+    """`/ris/changes` and `/ris/events`; nothing where there is no workflow."""
+    ris = ctx.ris
+    if ris is None:
+        return []
+
+    def newest() -> int:
+        return ris.look(lambda view: view.last_event())
+
+    def read(since: int, most: int) -> Sequence[RisEvent]:
+        return ris.look(lambda view: view.events(since, limit=most))
+
+    feed = Feed(ctx, Source(newest, read, told, gathered), f"{ctx.view.api}/ris/changes")
+    return [Route("/ris/changes", feed.changes, methods=["GET"]), Route("/ris/events", feed.events, methods=["GET"])]
+
+
+_EVENT = {
+    "type": "object",
+    "required": ["id", "kind", "at", "who", "why", "patient", "order", "step", "detail"],
+    "properties": {
+        **{name: {"type": "integer"} for name in ("id", "patient", "order", "step")},
+        **{name: {"type": "string"} for name in ("kind", "at", "who", "why")},
+        "detail": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}
+
+OPERATIONS = (
+    Operation(
+        "get", "/ris/changes", "What became of orders, steps and patients after an event",
+        parameters=(SINCE, LIMIT),
+        responses={
+            200: {"type": "object", "required": ["events", "last", "more"], "properties": {
+                "events": {"type": "array", "items": _EVENT},
+                "last": {"type": "integer"},
+                "more": {"type": "boolean"}}},
+            400: JSON_ERROR,
+        },
+    ),
+    Operation(
+        "get", "/ris/events", "The same as it happens: server-sent events, each change once",
+        parameters=(LIVE_SINCE,),
+        responses={200: None, 400: JSON_ERROR, 503: JSON_ERROR},
+        media_type="text/event-stream",
+    ),
+)  # fmt: skip
