@@ -311,6 +311,7 @@ def media_limits(settings: Settings) -> MediaLimits:
 def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None) -> Services:
     """The archive as one DIMSE listener needs it. Unknown callers have rights on loopback at most."""
     from vesalius.dimse.services import Observer, Services
+    from vesalius.ris.worklist import Worklist
 
     settings = archive.settings
     mapping: Mapping[str, object] = {"observer": metrics if metrics is not None else Observer()}
@@ -324,6 +325,10 @@ def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None
             settings=dimse_settings(settings, allow_unknown=loopback and settings.server.allow_unknown_on_loopback),
             client_tls=client_tls(settings),
             commit=archive.commit,
+            worklist=Worklist(archive.ris, archive.ris_rules),
+            ris=archive.ris,
+            ris_rules=archive.ris_rules,
+            workflow_changed=archive.bell,
         ),
         **mapping,  # type: ignore[arg-type]
     )

@@ -31,7 +31,7 @@ _FIND: Mapping[int, str] = {
     statuses.PENDING: "a match; every key was matched and is returned",
     statuses.PENDING_UNSUPPORTED_KEYS: "a match; some keys of the request are neither matched nor returned",
     statuses.CANCEL: "the requester cancelled",
-    statuses.NOT_AUTHORIZED: f"{_RIGHT} query",
+    statuses.NOT_AUTHORIZED: f"{_RIGHT} query, or worklist for the modality worklist",
     statuses.MISTYPED_ARGUMENT: _NO_IDENTIFIER,
     statuses.OUT_OF_RESOURCES: "the index is away, or a limit is passed: identifier, wildcards, patterns",
     statuses.IDENTIFIER_MISMATCH: "the level or a unique key above it is missing or does not fit the model",
@@ -97,14 +97,38 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
     },
     "N-CREATE": {
-        statuses.SUCCESS: "instance availability: the notification is durable",
-        statuses.INVALID_ATTRIBUTE_VALUE: "instance availability: the availability is none of its terms",
+        statuses.SUCCESS: "instance availability: the notification is durable; performed step: it is begun, durably",
+        statuses.INVALID_ATTRIBUTE_VALUE: "instance availability: the availability is none of its terms; performed "
+        "step: its status is not IN PROGRESS, or a date, time or UID is none",
         statuses.PROCESSING_FAILURE: _N_FAULT,
-        statuses.DUPLICATE_SOP_INSTANCE: "instance availability: a notification of this UID is kept already",
+        statuses.DUPLICATE_SOP_INSTANCE: "a notification or performed step of this UID is kept already",
         statuses.INVALID_SOP_INSTANCE: "the SOP Instance UID breaks the rules of construction",
         statuses.MISSING_ATTRIBUTE: "an attribute of type 1 is missing",
         statuses.MISSING_ATTRIBUTE_VALUE: "an attribute of type 1 is empty",
-        statuses.NOT_AUTHORIZED: f"{_RIGHT} notify",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} notify, or worklist for performed steps",
+        statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+    },
+    "N-SET": {
+        statuses.SUCCESS: "performed step: the change is durable",
+        statuses.ATTRIBUTE_LIST_ERROR: "performed step: the change is durable, but for attributes that an N-SET "
+        "may not change (PS3.4 table F.7.2-1), which are listed",
+        statuses.INVALID_ATTRIBUTE_VALUE: "performed step: its status is none of the three, or a date, time or UID "
+        "is none",
+        statuses.PROCESSING_FAILURE: "performed step: it is final already, with the comment and Error ID A710 of PS3.4 "
+        f"table F.7.2-2; or {_N_FAULT}",
+        statuses.NO_SUCH_SOP_INSTANCE: "performed step: none of this UID",
+        statuses.MISSING_ATTRIBUTE: "performed step: it is to become final, and an end or its series were never sent",
+        statuses.MISSING_ATTRIBUTE_VALUE: "performed step: it is to become final, and an end or its series are empty",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist, or another application entity performs this step",
+        statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+    },
+    "N-GET": {
+        statuses.SUCCESS: "performed step: everything that was asked for",
+        statuses.OPTIONAL_ATTRIBUTES_UNSUPPORTED: "performed step: what is known of what was asked for; the rest is "
+        "listed",
+        statuses.PROCESSING_FAILURE: _N_FAULT,
+        statuses.NO_SUCH_SOP_INSTANCE: "performed step: none of this UID that this application entity may see",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist",
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
     },
 }

@@ -1,6 +1,7 @@
 """C-FIND, both roles (PS3.7 9.1.2, PS3.4 C.4.1).
 
-Theory. As SCP the identifier is decoded and parsed, and pages of answers are taken from `archive.search` in a thread;
+Theory. As SCP the identifier is decoded and parsed, and pages of answers are taken from `archive.search` (or from the
+worklist, `dimse/worklist.py`) in a thread;
 each page is encoded there too, while the event loop sends the page before. The first answer leaves before the
 last row is read, nothing is collected, and a peer that reads slowly slows the query down (U35). A
 C-CANCEL-RQ is looked for between answers and between pages, so it works within one page's time.
@@ -11,15 +12,16 @@ Pending is FF00, or FF01 when a key of the identifier was neither matched nor re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 
 import structlog
 
 from vesalius.archive.search import Search
 from vesalius.dimse.association import Association
-from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, find_options
+from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of, find_options
 from vesalius.dimse.errors import Answer, OperationFailed, answer_for, is_pending
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Sink
@@ -27,7 +29,7 @@ from vesalius.dimse.query_retrieve import responses
 from vesalius.model.datasets import decode, encode_reply
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, OutOfResources, UnableToProcess, VesaliusError
-from vesalius.model.query import QueryLimits, Root
+from vesalius.model.query import Root
 from vesalius.model.query_parser import parse
 from vesalius.standard import statuses
 from vesalius.wire.dimse_commands import c_find_rq
@@ -38,33 +40,55 @@ log = structlog.get_logger()
 BREATH = 16
 
 
-class FindProvider:
-    """The SCP for the three information models."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was understood. `pages` are its answers, blocking; a page may be empty."""
 
-    def __init__(self, search: Search, executor: Executor) -> None:
-        self._search = search
+    pages: Iterator[list[Values]]
+    charset: tuple[str, ...] = ()  # in which it was asked
+    unsupported: bool = False  # whether a key is neither matched nor returned
+
+
+# From an identifier to its answers; the first page is not read yet. Raises errors of the one tree.
+Ask = Callable[[Operation, Values], Asked]
+
+
+class FindProvider:
+    """The SCP: for the three information models of Query/Retrieve, and for what else is asked by C-FIND."""
+
+    def __init__(self, ask: Ask, executor: Executor, refusal: Callable[[Operation], Answer | None]) -> None:
+        self._ask = ask
         self._executor = executor
+        self._refusal = refusal
+
+    @classmethod
+    def of_archive(cls, search: Search, executor: Executor) -> FindProvider:
+        """Patients, studies, series and images."""
+
+        def ask(operation: Operation, values: Values) -> Asked:
+            assoc = operation.assoc
+            root, _ = QUERY_RETRIEVE[operation.context.abstract_syntax]
+            options = find_options(assoc.extended.get(operation.context.abstract_syntax, b""))
+            query = parse(values, root, None, options, limits=assoc.settings.query)
+            return Asked(iter(search.find(query)), query.charset, bool(query.unsupported))
+
+        return cls(ask, executor, lambda operation: refuse_query(operation, Verb.FIND, "query"))
 
     def __call__(self, operation: Operation) -> Sink | None:
         """Take the identifier, then answer in a task."""
-        refusal = refuse_query(operation, Verb.FIND, "query")
+        refusal = self._refusal(operation)
         if refusal is not None:
             return operation.refuse_after_data(refusal)
         limit = operation.assoc.settings.identifier_size
         return Collect(limit, lambda dataset: operation.run(self._perform(operation, dataset)))
 
     async def _perform(self, operation: Operation, dataset: bytes | None) -> None:
-        assoc = operation.assoc
-        run = assoc.loop.run_in_executor
+        run = operation.assoc.loop.run_in_executor
         answers: Answers | None = None
         try:
             if dataset is None:
                 raise OutOfResources("the identifier is larger than this archive takes")
-            root, _ = QUERY_RETRIEVE[operation.context.abstract_syntax]
-            info = assoc.extended.get(operation.context.abstract_syntax, b"")
-            answers = Answers(
-                self._search, dataset, operation.context.transfer_syntax, root, info, assoc.settings.query
-            )
+            answers = Answers(self._ask, operation, dataset)
             page = await run(self._executor, answers.page)
             while page is not None:
                 following = run(self._executor, answers.page)
@@ -79,7 +103,7 @@ class FindProvider:
             raise
         except Exception as error:
             if not isinstance(error, VesaliusError):
-                log.exception("c-find-fault", association=assoc.name)
+                log.exception("c-find-fault", association=operation.assoc.name)
             operation.refuse(answer_for(error))
         finally:
             if answers is not None:
@@ -100,21 +124,11 @@ async def _send_page(operation: Operation, page: list[bytes], status: int) -> No
 class Answers:
     """A query being answered, page by page, each encoded for the wire. Everything blocks; one thread at a time."""
 
-    def __init__(
-        self,
-        search: Search,
-        identifier: bytes,
-        transfer_syntax: str,
-        root: Root,
-        info: bytes,
-        limits: QueryLimits,
-    ) -> None:
-        self._search = search
-        self._limits = limits
+    def __init__(self, ask: Ask, operation: Operation, identifier: bytes) -> None:
+        self._ask = ask
+        self._operation = operation
         self._identifier = identifier
-        self._transfer_syntax = transfer_syntax
-        self._root = root
-        self._info = info
+        self._transfer_syntax = operation.context.transfer_syntax
         self._pages: Iterator[list[Values]] | None = None
         self._charset: tuple[str, ...] = ()
         self.status = statuses.PENDING
@@ -130,12 +144,11 @@ class Answers:
         return None if answers is None else [self._encode(values) for values in answers]
 
     def _begin(self) -> Iterator[list[Values]]:
-        values = understand(self._identifier, self._transfer_syntax)
-        query = parse(values, self._root, None, find_options(self._info), limits=self._limits)
-        self._charset = query.charset
-        if query.unsupported:
+        asked = self._ask(self._operation, understand(self._identifier, self._transfer_syntax))
+        self._charset = asked.charset
+        if asked.unsupported:
             self.status = statuses.PENDING_UNSUPPORTED_KEYS
-        return iter(self._search.find(query))
+        return asked.pages
 
     def _encode(self, values: Values) -> bytes:
         return encode_reply(values, self._transfer_syntax, self._charset)
@@ -181,7 +194,16 @@ async def find(
     `identifier` holds Query/Retrieve Level and keys; `timeout` is for each response. Raises `ClassNotSupported`,
     `OperationFailed` with the peer's status, `ConnectionGone`, `TimeoutError`.
     """
-    async with aclosing(responses(assoc, Verb.FIND, root, c_find_rq, identifier, charsets, timeout)) as answers:
+    async with aclosing(matches(assoc, class_of(root, Verb.FIND), identifier, charsets, timeout)) as found:
+        async for values in found:
+            yield values
+
+
+async def matches(
+    assoc: Association, sop_class: str, identifier: Values, charsets: tuple[str, ...], timeout: float | None
+) -> AsyncGenerator[Values, None]:
+    """The SCU of any class that is asked by C-FIND; as `find`."""
+    async with aclosing(responses(assoc, sop_class, c_find_rq, identifier, charsets, timeout)) as answers:
         async for transfer_syntax, response in answers:
             if is_pending(response.status):
                 if response.dataset is not None:

@@ -18,7 +18,7 @@ import structlog
 from vesalius.archive.retrieve import Retrieve
 from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import refuse_query, understand
-from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb
+from vesalius.dimse.contexts import QUERY_RETRIEVE, Verb, class_of
 from vesalius.dimse.errors import Answer, answer_for
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
@@ -117,6 +117,6 @@ async def get(
     The association must have been opened with an `Ingest` (`client.Association.open(ingest=...)`) and the storage
     contexts of `contexts.for_get`. Raises `ClassNotSupported`, `ConnectionGone`, `TimeoutError`.
     """
-    async with aclosing(responses(assoc, Verb.GET, root, c_get_rq, identifier, charsets, timeout)) as answers:
+    async with aclosing(responses(assoc, class_of(root, Verb.GET), c_get_rq, identifier, charsets, timeout)) as answers:
         async for _, response in answers:
             yield response

@@ -24,7 +24,7 @@ from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import refuse_query
 from vesalius.dimse.c_get import retrieve_failure, selected
 from vesalius.dimse.c_store import Originator
-from vesalius.dimse.contexts import Proposal, Verb, for_storing
+from vesalius.dimse.contexts import Proposal, Verb, class_of, for_storing
 from vesalius.dimse.errors import Answer
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.operations import Collect, Operation, Response, Sink
@@ -218,6 +218,6 @@ async def move(
     Raises `ClassNotSupported`, `ConnectionGone`, `TimeoutError`.
     """
     request = partial(c_move_rq, destination=destination_aet)
-    async with aclosing(responses(assoc, Verb.MOVE, root, request, identifier, charsets, timeout)) as answers:
+    async with aclosing(responses(assoc, class_of(root, Verb.MOVE), request, identifier, charsets, timeout)) as answers:
         async for _, response in answers:
             yield response

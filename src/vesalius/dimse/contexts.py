@@ -77,6 +77,8 @@ QUERY_OPTIONS = QueryOptions(
     empty_value_matching=True,
     multiple_value_matching=True,
 )
+# Annex K: relational queries and combined date-times mean nothing to a worklist, and its times are those of the house.
+WORKLIST_OPTIONS = QueryOptions(fuzzy_names=True, empty_value_matching=True, multiple_value_matching=True)
 RETRIEVE_OPTIONS = RetrieveOptions(relational=True)
 # Level 2 (Full); signature level 3: bit preserving, so signatures stay valid; nothing is coerced (PS3.4 B.3.1, B.4.1).
 STORAGE_OPTIONS = StorageOptions(level=2, signature=3, coercion=0)
@@ -84,13 +86,20 @@ STORAGE_OPTIONS = StorageOptions(level=2, signature=3, coercion=0)
 _VERIFICATION = Service(SERVICE_PREFERENCE)
 _FIND = Service(SERVICE_PREFERENCE, extended=QUERY_OPTIONS.answer)
 _RETRIEVE = Service(SERVICE_PREFERENCE, extended=RETRIEVE_OPTIONS.answer)
+_WORKLIST = Service(SERVICE_PREFERENCE, extended=WORKLIST_OPTIONS.answer)
 # Both roles: a peer asks here, or tells the result of what was asked of it (PS3.4 J.3.3.1.2).
 _COMMITMENT = Service(SERVICE_PREFERENCE, scu=True, scp=True)
 _NORMALIZED = Service(SERVICE_PREFERENCE)
 _STORAGE = Service(STORAGE_PREFERENCE, others=is_valid_uid, scu=True, scp=True, extended=STORAGE_OPTIONS.answer)
 
-# Services of one SOP class each, in both roles.
-NORMALIZED: dict[str, Service] = {sop.STORAGE_COMMITMENT: _COMMITMENT, sop.INSTANCE_AVAILABILITY: _NORMALIZED}
+# Services of the workflow: what is asked of a worklist and told of what is done, in both roles.
+NORMALIZED: dict[str, Service] = {
+    sop.STORAGE_COMMITMENT: _COMMITMENT,
+    sop.INSTANCE_AVAILABILITY: _NORMALIZED,
+    sop.MODALITY_WORKLIST_FIND: _WORKLIST,
+    sop.PERFORMED_STEP: _NORMALIZED,
+    sop.PERFORMED_STEP_RETRIEVE: _NORMALIZED,
+}
 
 
 def service_for(abstract_syntax: str, common: CommonExtendedNegotiation | None) -> Service | None:

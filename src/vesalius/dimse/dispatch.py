@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
-from vesalius.dimse import c_echo
+from vesalius.dimse import c_echo, worklist
 from vesalius.dimse.access import PeerBook
 from vesalius.dimse.association import Association
 from vesalius.dimse.c_find import FindProvider
@@ -19,6 +19,7 @@ from vesalius.dimse.c_move import MoveProvider
 from vesalius.dimse.c_store import StoreProvider
 from vesalius.dimse.n_availability import AvailabilityProvider
 from vesalius.dimse.n_commitment import CommitmentProvider, NameOf, ResultTaker
+from vesalius.dimse.n_mpps import PerformedProvider
 from vesalius.dimse.n_services import ByClass, NProvider
 from vesalius.dimse.operations import Handler
 from vesalius.dimse.pool import Pool
@@ -51,13 +52,21 @@ def handlers(
     return {
         CommandField.C_ECHO_RQ: c_echo.provide,
         CommandField.C_STORE_RQ: StoreProvider(services.ingest),
-        CommandField.C_FIND_RQ: FindProvider(services.search, executor),
+        CommandField.C_FIND_RQ: finding(services, executor),
         CommandField.C_GET_RQ: GetProvider(services.retrieve, executor, pressure),
         CommandField.C_MOVE_RQ: MoveProvider(
             services.retrieve, executor, pressure, book, pool, may_move_to, services.sent
         ),
         **normalized(services, executor, name_of),
     }
+
+
+def finding(services: Services, executor: Executor) -> Handler:
+    """C-FIND: the worklist by its SOP class, Query/Retrieve else."""
+    archive = FindProvider.of_archive(services.search, executor)
+    if services.worklist is None:
+        return archive
+    return ByClass({sop.MODALITY_WORKLIST_FIND: worklist.provider(services.worklist, executor)}, otherwise=archive)
 
 
 def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mapping[int, Handler]:
@@ -71,4 +80,11 @@ def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mappi
     if services.availability is not None:
         notified = AvailabilityProvider(services.availability, executor, name_of)
         offered[CommandField.N_CREATE_RQ][sop.INSTANCE_AVAILABILITY] = NProvider(notified.perform, right="notify")
+    if services.ris is not None and services.ris_rules is not None:
+        told_of = PerformedProvider(
+            services.ris, services.ris_rules, services.clock, executor, services.workflow_changed
+        )
+        offered[CommandField.N_CREATE_RQ][sop.PERFORMED_STEP] = NProvider(told_of.create, right="worklist")
+        offered[CommandField.N_SET_RQ][sop.PERFORMED_STEP] = NProvider(told_of.set, right="worklist")
+        offered[CommandField.N_GET_RQ][sop.PERFORMED_STEP_RETRIEVE] = NProvider(told_of.get, right="worklist")
     return {field: ByClass(handlers) for field, handlers in offered.items() if handlers}

@@ -74,14 +74,15 @@ Perform = Callable[[NRequest], Awaitable[NReply]]
 
 
 class ByClass:
-    """The handler of one Command Field: that of the SOP class; 0211 where the class does not offer it (D28)."""
+    """The handler of one Command Field: that of the SOP class, else `otherwise`; without one 0211 (D28)."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], otherwise: Handler | None = None) -> None:
         self._handlers = handlers
+        self._otherwise = otherwise
 
     def __call__(self, operation: Operation) -> Sink | None:
         """Hand over."""
-        handler = self._handlers.get(operation.context.abstract_syntax)
+        handler = self._handlers.get(operation.context.abstract_syntax, self._otherwise)
         if handler is None:
             answer = Answer(statuses.UNRECOGNIZED_OPERATION, "operation not offered for this SOP Class")
             return operation.refuse_after_data(answer)

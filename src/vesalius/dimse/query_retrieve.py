@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 
 from vesalius.dimse.association import Association
-from vesalius.dimse.contexts import Verb, class_of
 from vesalius.dimse.errors import is_pending
 from vesalius.dimse.operations import Response
 from vesalius.model.datasets import encode
 from vesalius.model.entities import Values
 from vesalius.model.errors import ClassNotSupported
-from vesalius.model.query import Root
+from vesalius.standard.sop_classes import name_of
 from vesalius.wire.dimse_commands import Command, c_cancel_rq
 
 
 async def responses(
     assoc: Association,
-    verb: Verb,
-    root: Root,
+    sop_class: str,
     request: Callable[[int, str], Command],
     identifier: Values,
     charsets: tuple[str, ...],
@@ -34,9 +32,9 @@ async def responses(
     `request` makes the command of a Message ID and a SOP class; `timeout` is for each response, seconds. Raises
     `ClassNotSupported`, `ConnectionGone`, `TimeoutError`.
     """
-    contexts = assoc.contexts_for(class_of(root, verb))
+    contexts = assoc.contexts_for(sop_class)
     if not contexts:
-        raise ClassNotSupported(f"the peer does not offer {verb.value} in this information model")
+        raise ClassNotSupported(f"the peer does not offer {name_of(sop_class)}")
     context = contexts[0]
     message_id = assoc.next_message_id()
     invocation = assoc.invoke(context, message_id)

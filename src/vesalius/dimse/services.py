@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vesalius.dimse.association import Association
     from vesalius.model.commitments import Reference
     from vesalius.ports.jobs import Lease
+    from vesalius.ports.ris import Ris
+    from vesalius.ris.rules import RisRules
+    from vesalius.ris.worklist import Worklist
     from vesalius.wire.ul_negotiation import IdentityVerdict
     from vesalius.wire.ul_pdus import UserIdentity
 
@@ -96,6 +99,11 @@ class Services:
     # What needs a database of jobs. Not offered (0211) where it is None.
     commit: Commit | None = None
     availability: Availability | None = None
+    # The workflow: what is planned, and what is told of what is done.
+    worklist: Worklist | None = None
+    ris: Ris | None = None
+    ris_rules: RisRules | None = None
+    workflow_changed: Callable[[], None] = lambda: None  # called in a thread
     # A peer's request for commitment was acknowledged: the job that follows, and the association that it came on.
     commitment_begun: Callable[[Lease, Association], None] = lambda lease, assoc: None
     # Instances were sent to a peer with success; called in a thread.

@@ -33,6 +33,7 @@ from vesalius.model.orders import (
     RequestedProcedure,
     ScheduledStep,
 )
+from vesalius.model.performed import CHARACTER_SET, PERFORMED_SERIES, SCHEDULED_STEP_ATTRIBUTES, STATUS
 from vesalius.model.steps import (
     ORDER_GRID,
     PERFORMED_GRID,
@@ -46,11 +47,9 @@ from vesalius.model.steps import (
 from vesalius.model.steps import advance as follows
 from vesalius.ports.ris import RisView, RisWork
 from vesalius.ris import orders, patients
-from vesalius.ris.rules import RisRules
+from vesalius.ris.rules import RisRules, Scope
+from vesalius.ris.worklist import stations_seen
 
-STATUS = 0x00400252
-SCHEDULED_STEP_ATTRIBUTES = 0x00400270
-PERFORMED_SERIES = 0x00400340
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _STUDY_UID, _ACCESSION = 0x0020000D, 0x00080050
 _PROCEDURE_ID, _STEP_ID = 0x00401001, 0x00400009
@@ -71,8 +70,8 @@ class _Tie:
     procedures: tuple[RequestedProcedure, ...] = ()
 
 
-def create(work: RisWork, by: By, uid: str, values: Values, rules: RisRules) -> PerformedStep:
-    """A modality begins (N-CREATE, PS3.4 F.7.2.1).
+def create(work: RisWork, by: By, uid: str, values: Values, rules: RisRules, creator: str = "") -> PerformedStep:
+    """A modality begins (N-CREATE, PS3.4 F.7.2.1). `creator` is the AE title that says so.
 
     Raises `DuplicateRecord` (0111), `BadRecord` (0106) for another status than IN PROGRESS.
     """
@@ -89,6 +88,7 @@ def create(work: RisWork, by: By, uid: str, values: Values, rules: RisRules) -> 
                 steps=tuple(step.ref for step in tie.steps),
                 order=tie.order.ref if tie.order else 0,
                 patient=patient,
+                creator=creator,
             ),
             values,
         )
@@ -121,7 +121,10 @@ def update(work: RisWork, by: By, uid: str, values: Values, rules: RisRules) -> 
             "Performed Procedure Step Status is IN PROGRESS, COMPLETED or DISCONTINUED", offending=(STATUS,)
         )
     state = follows(PERFORMED_GRID, before.state, _VERBS[PerformedState(text)])
-    after = _described(dataclasses.replace(before, state=state), {**values_of(before), **values})
+    changed = {tag: value for tag, value in values.items() if tag != CHARACTER_SET}  # ours is the Unicode of both
+    after = _described(
+        dataclasses.replace(before, state=state, changes=before.changes + 1), {**values_of(before), **changed}
+    )
     if state is not before.state:
         after = _waiting(work, dataclasses.replace(after, final_at=by.at))
     work.save(after)
@@ -149,6 +152,19 @@ def by_uid(view: RisView, uid: str) -> PerformedStep:
     if found is None:
         raise NoSuchRecord("there is no performed step with this SOP Instance UID")
     return view.get(PerformedStep, found.ref)
+
+
+def may_change(performed: PerformedStep, caller: str) -> bool:
+    """Whether this AE title may change it: the one that created it, or the station that performs it (threat T22)."""
+    return caller in (performed.creator, performed.station) or not performed.creator
+
+
+def may_see(view: RisView, performed: PerformedStep, caller: str, rules: RisRules) -> bool:
+    """Whether this AE title may read it: who may change it, and who sees the worklist of its station."""
+    if may_change(performed, caller):
+        return True
+    scope = None if rules.worklist_scope is Scope.ALL else stations_seen(view, caller, rules)
+    return scope is None or performed.station in scope
 
 
 def values_of(performed: PerformedStep) -> Values:

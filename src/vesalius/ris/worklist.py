@@ -37,14 +37,16 @@ class Worklist:
 
     def find(self, query: WorklistQuery, caller: str) -> Iterator[Values]:
         """The answers for a calling AE title, in order of their start; abandon it to cancel."""
+        for page in self.pages(query, caller):
+            yield from page
+
+    def pages(self, query: WorklistQuery, caller: str) -> Iterator[list[Values]]:
+        """The answers as they are read, an empty list where a page of steps held none: time to look for a cancel."""
         after = ("", 0)
         wanted = _wanted(query, self._rules, self._scope(caller))
         while True:
             page = self._ris.look(lambda view: view.worklist(wanted, limit=PAGE, after=after))  # noqa: B023 - now
-            for row in page:
-                answer = answer_of(query, row)
-                if answer is not None:
-                    yield answer
+            yield [answer for answer in (answer_of(query, row) for row in page) if answer is not None]
             if len(page) < PAGE:
                 return
             after = (page[-1].step.start, page[-1].step.ref)

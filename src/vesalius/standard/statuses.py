@@ -6,6 +6,7 @@ import enum
 
 # General, PS3.7 annex C
 SUCCESS = 0x0000
+OPTIONAL_ATTRIBUTES_UNSUPPORTED = 0x0001  # warning, PS3.4 table F.8.2-2
 ATTRIBUTE_LIST_ERROR = 0x0107  # warning, C.4.2
 ATTRIBUTE_VALUE_OUT_OF_RANGE = 0x0116  # warning, C.4.3
 NO_SUCH_ATTRIBUTE = 0x0105  # C.5.9
@@ -48,6 +49,30 @@ CANNOT_PERFORM_SUBOPERATIONS = 0xA702
 MOVE_DESTINATION_UNKNOWN = 0xA801
 SUBOPERATIONS_FAILED = 0xB000  # warning: complete, one or more failures
 
+# Unified Procedure Step, PS3.4 tables CC.2.1-2, CC.2.2-2, CC.2.3-3, CC.2.5-2 and CC.2.6-2
+UPS_CREATED_WITH_MODIFICATIONS = 0xB300  # warning
+UPS_LOCK_NOT_GRANTED = 0xB301  # warning
+UPS_ALREADY_CANCELED = 0xB304  # warning
+UPS_COERCED = 0xB305  # warning
+UPS_ALREADY_COMPLETED_WARNING = 0xB306
+UPS_MAY_NOT_BE_UPDATED = 0xC300
+UPS_WRONG_TRANSACTION = 0xC301
+UPS_ALREADY_IN_PROGRESS = 0xC302
+UPS_SCHEDULED_BY_CREATE_ONLY = 0xC303
+UPS_FINAL_STATE_NOT_MET = 0xC304
+UPS_NO_SUCH_WORKITEM = 0xC307
+UPS_UNKNOWN_RECEIVER = 0xC308
+UPS_NOT_SCHEDULED = 0xC309
+UPS_NOT_IN_PROGRESS = 0xC310
+UPS_ALREADY_COMPLETED = 0xC311
+UPS_PERFORMER_UNREACHABLE = 0xC312
+UPS_PERFORMER_UNWILLING = 0xC313
+UPS_NOT_APPROPRIATE = 0xC314
+UPS_NO_EVENTS = 0xC315
+
+
+_WARNINGS = (OPTIONAL_ATTRIBUTES_UNSUPPORTED, ATTRIBUTE_LIST_ERROR, ATTRIBUTE_VALUE_OUT_OF_RANGE)
+
 
 class StatusKind(enum.Enum):
     """Status type of PS3.7 annex C."""
@@ -67,7 +92,7 @@ def kind_of(status: int) -> StatusKind:
         return StatusKind.PENDING
     if status == CANCEL:
         return StatusKind.CANCEL
-    if status in (0x0001, ATTRIBUTE_LIST_ERROR, ATTRIBUTE_VALUE_OUT_OF_RANGE) or status >> 12 == 0xB:
+    if status in _WARNINGS or status >> 12 == 0xB:
         return StatusKind.WARNING
     return StatusKind.FAILURE
 
@@ -84,6 +109,7 @@ def describe(status: int) -> str:
 
 _TEXTS = {
     SUCCESS: "success",
+    OPTIONAL_ATTRIBUTES_UNSUPPORTED: "requested optional attributes are not supported",
     ATTRIBUTE_LIST_ERROR: "attribute list error",
     ATTRIBUTE_VALUE_OUT_OF_RANGE: "attribute value out of range",
     NO_SUCH_ATTRIBUTE: "no such attribute",
@@ -115,4 +141,23 @@ _TEXTS = {
     COERCION_OF_DATA_ELEMENTS: "warning: coercion of data elements, or some sub-operations failed",
     ELEMENTS_DISCARDED: "warning: elements discarded",
     DATA_SET_DOES_NOT_MATCH_CLASS: "warning: data set does not match SOP class",
+    UPS_CREATED_WITH_MODIFICATIONS: "warning: workitem created with modifications",
+    UPS_LOCK_NOT_GRANTED: "warning: deletion lock not granted",
+    UPS_ALREADY_CANCELED: "warning: workitem is already canceled",
+    UPS_COERCED: "warning: invalid values were coerced",
+    UPS_ALREADY_COMPLETED_WARNING: "warning: workitem is already completed",
+    UPS_MAY_NOT_BE_UPDATED: "workitem may no longer be updated",
+    UPS_WRONG_TRANSACTION: "the correct Transaction UID was not provided",
+    UPS_ALREADY_IN_PROGRESS: "workitem is already in progress",
+    UPS_SCHEDULED_BY_CREATE_ONLY: "a workitem becomes scheduled by N-CREATE only",
+    UPS_FINAL_STATE_NOT_MET: "final state requirements are not met",
+    UPS_NO_SUCH_WORKITEM: "no such workitem",
+    UPS_UNKNOWN_RECEIVER: "receiving AE title is unknown",
+    UPS_NOT_SCHEDULED: "state of a new workitem is not scheduled",
+    UPS_NOT_IN_PROGRESS: "workitem is not yet in progress",
+    UPS_ALREADY_COMPLETED: "workitem is already completed",
+    UPS_PERFORMER_UNREACHABLE: "the performer cannot be contacted",
+    UPS_PERFORMER_UNWILLING: "the performer chooses not to cancel",
+    UPS_NOT_APPROPRIATE: "action not appropriate for this instance",
+    UPS_NO_EVENTS: "event reports are not supported",
 }

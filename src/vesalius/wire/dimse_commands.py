@@ -385,7 +385,8 @@ def response(
     them. An unknown Command Field gets the field with bit 15 set, so that 0211 can be answered. `comment`
     is cut to 64 ASCII characters without control characters. `counts` are those of C-MOVE and C-GET.
     `sop_instance` is a UID that the performer made (N-CREATE, PS3.7 10.1.5.1.4).
-    Raises `LocalProtocolError` if the request has no Message ID.
+    `offending` goes where the status has its list: Offending Element, or Attribute Identifier List (PS3.7 C.4.2, C.5.9,
+    C.5.16). Raises `LocalProtocolError` if the request has no Message ID.
     """
     asked = request.elements
     if request.message_id is None:
@@ -406,8 +407,10 @@ def response(
     for tag in (Tag.EventTypeID, Tag.ActionTypeID):
         if tag in asked:
             built[tag] = asked[tag]
-    if offending:
+    if offending and status not in _NOT_OFFENDING:
         built[Tag.OffendingElement] = tuple(offending)
+    if offending and status in _LISTING:
+        built[Tag.AttributeIdentifierList] = tuple(offending)
     if comment:
         built[Tag.ErrorComment] = error_comment(comment)
     if error_id is not None:
@@ -421,6 +424,9 @@ def response(
     return Command(built)
 
 
+# Warnings about attributes, and all that have an Attribute Identifier List: 0105, 0120 beside the Offending Element.
+_NOT_OFFENDING = frozenset({0x0001, 0x0107})
+_LISTING = _NOT_OFFENDING | {0x0105, 0x0120}
 _WITHOUT_INSTANCE = frozenset(
     {CommandField.C_ECHO_RQ, CommandField.C_FIND_RQ, CommandField.C_GET_RQ, CommandField.C_MOVE_RQ}
 )

@@ -50,14 +50,14 @@ def test_query_retrieve_classes_are_served_with_extended_negotiation() -> None:
 
 
 def test_other_services_are_not() -> None:
-    for uid in (sop.MODALITY_WORKLIST_FIND, "1.2.840.10008.5.1.1.1", "nonsense", ""):
+    for uid in ("1.2.840.10008.5.1.4.32.1", "1.2.840.10008.5.1.1.1", "nonsense", ""):
         assert service_for(uid, None) is None
 
 
 def test_a_class_declared_as_storage_is_served_unless_the_standard_knows_it_better() -> None:
     declared = CommonExtendedNegotiation("1.2.840.10008.9.9", sop.STORAGE_SERVICE_CLASS)
     assert service_for("1.2.840.10008.9.9", declared) is not None
-    assert service_for(sop.MODALITY_WORKLIST_FIND, declared) is None
+    assert service_for("1.2.840.10008.5.1.4.32.1", declared) is None
     assert service_for(sop.STORAGE_COMMITMENT, declared) == service_for(sop.STORAGE_COMMITMENT, None)
 
 
