@@ -89,9 +89,10 @@ class PixelCodecs:
         work = _work_of(source, request=request)
         if state is not None:
             work = msgspec.structs.replace(
-                work, state_syntax=state.transfer_syntax, state_length=len(state.dataset), sent=False
-            )
-        return self._work(Operation.RENDER, work, source, state.dataset if state is not None else b"")
+                work, state_syntax=state.transfer_syntax, state_length=len(state.dataset),
+                above_length=len(state.above), sent=False,
+            )  # fmt: skip
+        return self._work(Operation.RENDER, work, source, state.dataset + state.above if state is not None else b"")
 
     def close(self) -> None:
         """End the worker processes."""

@@ -89,7 +89,7 @@ def encoded(frame: DecodedFrame, wanted: str) -> bytes:
     return encode_frame(frame.cells, frame.layout, wanted)
 
 
-def picture(frame: DecodedFrame, work: FrameWork, state: bytes, largest: int) -> bytes:
+def picture(frame: DecodedFrame, work: FrameWork, state: bytes, above: bytes, largest: int) -> bytes:
     """A decoded frame as a file to look at. Raises `CannotTranscode`."""
     from vesalius.backends.pixels_images import encode_image
     from vesalius.imaging.picture import picture_of
@@ -109,5 +109,5 @@ def picture(frame: DecodedFrame, work: FrameWork, state: bytes, largest: int) ->
         floating=frame.floating,
     )
     said = read_header(state, work.state_syntax, LIMITS) if work.state_syntax else None
-    pixels, profile = picture_of(frame.cells, frame.header, description, work.index, request, said)
+    pixels, profile = picture_of(frame.cells, frame.header, description, work.index, request, said, above)
     return encode_image(pixels, request.format, request.quality, profile)

@@ -52,5 +52,6 @@ class FrameWork(msgspec.Struct, frozen=True, kw_only=True):
     sent: bool  # whether the runs hold header and frame
     wanted: str = ""  # FRAME: a transfer syntax
     request: RenderRequest | None = None  # RENDER
-    state_syntax: str = ""  # RENDER: the presentation state follows the header in the first run
+    state_syntax: str = ""  # RENDER: a presentation state stands before the header in the first run
     state_length: int = 0
+    above_length: int = 0  # and between the two what it lays over the image

@@ -75,12 +75,13 @@ class Worker:
             names = msgspec.json.decode(arguments, type=Transcoding)
             return transcode(first, names.stored, names.wanted, self._largest)
         work = msgspec.json.decode(arguments, type=FrameWork)
-        frame = self._frames.get(work, first[work.state_length :], second)
+        said = work.state_length + work.above_length
+        frame = self._frames.get(work, first[said:], second)
         if frame is None:
             return None
         if operation == Operation.FRAME:
             return encoded(frame, work.wanted)
-        return picture(frame, work, first[: work.state_length], self._largest)
+        return picture(frame, work, first[: work.state_length], first[work.state_length : said], self._largest)
 
 
 def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int, remembered: int) -> None:

@@ -20,12 +20,14 @@ Octets = npt.NDArray[np.uint8]
 
 def look_up(values: Numbers, lut: Lut) -> npt.NDArray[np.uint16]:
     """Every value's entry; values below and above the table take its first and last (C.11.1.1.1)."""
-    table = np.array(lut.entries, np.uint16)
+    found: npt.NDArray[np.uint16] = np.array(lut.entries, np.uint16)[_places(values, lut)]
+    return found
+
+
+def _places(values: Numbers, lut: Lut) -> npt.NDArray[np.int64]:
     if values.dtype.kind == "f":
         values = np.rint(values)
-    index = np.clip(values.astype(np.int64) - lut.first, 0, len(table) - 1)
-    found: npt.NDArray[np.uint16] = table[index]
-    return found
+    return np.clip(values.astype(np.int64) - lut.first, 0, len(lut.entries) - 1)
 
 
 def modality(values: Numbers, slope: float, intercept: float, lut: Lut | None = None) -> Floats:
@@ -67,11 +69,13 @@ def entries_to_octets(entries: npt.NDArray[np.uint16], bits: int) -> Octets:
 
 def coloured(values: Numbers, palette: tuple[Lut, Lut, Lut]) -> Octets:
     """The palette: values become red, green and blue (C.7.9)."""
-    return np.stack([_palette_octets(look_up(values, lut), lut.bits) for lut in palette], axis=-1)
+    tables = [_palette_octets(np.array(lut.entries, np.uint16), lut.bits) for lut in palette]
+    return np.stack([table[_places(values, lut)] for table, lut in zip(tables, palette, strict=True)], axis=-1)
 
 
 def _palette_octets(entries: npt.NDArray[np.uint16], bits: int) -> Octets:
-    # Writers that put 8 bit colours into words of 16 leave the high byte empty or double it; both are met.
+    # Writers that put 8 bit colours into words of 16 leave the high byte empty or double it; both are met. The whole
+    # table tells which: the colours of one image may all be dark.
     if bits > 8 and int(entries.max(initial=0)) > 0xFF:
         return (entries >> (bits - 8)).astype(np.uint8)
     return entries.astype(np.uint8)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from vesalius.imaging.blending import as_underlying, blending_of
 from vesalius.imaging.colour import converted
 from vesalius.imaging.description import Description, ImageHeader
 from vesalius.imaging.draw import draw, loss_lines, patient_lines, technique_lines
@@ -17,22 +20,40 @@ from vesalius.imaging.overlays import Plane, activated, planes_of
 from vesalius.imaging.presentation import Presentation, Shutter, presentation_of, shutter_of
 from vesalius.imaging.render import Mask, Paint, render, rgb_of
 from vesalius.model.elements import Header
+from vesalius.model.errors import CannotTranscode
 from vesalius.model.rendering import RenderRequest
 
 SOP_INSTANCE = 0x00080018
 
 
 def picture_of(
-    cells: bytes, image: ImageHeader, description: Description, index: int, request: RenderRequest, state: Header | None
+    cells: bytes,
+    image: ImageHeader,
+    description: Description,
+    index: int,
+    request: RenderRequest,
+    state: Header | None,
+    above: bytes = b"",
 ) -> tuple[Octets, bytes | None]:
-    """Frame `index` (from 0) as grey or RGB, and the ICC profile to go with it. Raises `CannotTranscode`."""
+    """Frame `index` (from 0) as grey or RGB, and the ICC profile to go with it. Raises `CannotTranscode`.
+
+    `above`: what a blending state lays over it, four bytes (RGBA) for each of its pixels.
+    """
     header = image.header
-    said = presentation_of(state, header.text(SOP_INSTANCE) or "", index) if state is not None else None
+    instance = header.text(SOP_INSTANCE) or ""
+    said = presentation_of(state, instance, index) if state is not None else None
+    over = None
+    if state is not None and said is not None and (blending := blending_of(state)) is not None:
+        said = as_underlying(said, blending, instance, index)
+        if len(above) != description.rows * description.columns * 4:
+            raise CannotTranscode("what a blending presentation state lays over the image is missing")
+        laid = np.frombuffer(above, np.uint8).reshape(description.rows, description.columns, 4)
+        over = laid, blending.opacity
     planes = planes_of(header, index, cells, description)
     shutter = said.shutter if said is not None else shutter_of(header)
     size = description.rows, description.columns
     paints, curtain = _paints(planes, state, said, shutter, index, size)
-    made = render(cells, description, request, said, shutter, planes=paints, curtain=curtain)
+    made = render(cells, description, request, said, shutter, planes=paints, curtain=curtain, above=over)
     pixels, profile = converted(
         made.pixels, (said.icc if said is not None else None) or description.icc, request.profile
     )

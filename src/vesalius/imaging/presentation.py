@@ -7,7 +7,7 @@ says it. Overlay planes are in `overlays.py`, graphics and text in `graphics.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -45,13 +45,20 @@ SHUTTER_VALUE, SHUTTER_GROUP, SHUTTER_COLOUR = 0x00181622, 0x00181623, 0x0018162
 LARGEST_MAGNIFICATION = 64.0
 BLACK = Colour(grey=0)
 
-# Grayscale, color and pseudo-color: those whose whole effect is on single images.
-PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3))
+# Grayscale, color, pseudo-color, and blending (`blending.py`). Not drawn: XA/XRF, planar and volume MPR, volume
+# rendering, and those that blend any number of series (advanced blending, variable modality LUT).
+PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3, 4))
+ALL_PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in range(1, 13))
 
 
 def is_presentation_state(sop_class: str) -> bool:
-    """Whether instances of a SOP class say how images are to be shown."""
+    """Whether instances of a SOP class say how images are to be shown, in a way that is drawn here."""
     return sop_class in PRESENTATION_STATES
+
+
+def is_undrawn_state(sop_class: str) -> bool:
+    """Whether they say so in a way that is not."""
+    return sop_class in ALL_PRESENTATION_STATES - PRESENTATION_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +152,13 @@ def shutter_of(header: Header) -> Shutter | None:
 
 def references_of(header: Header) -> dict[str, tuple[int, ...]]:
     """The images a presentation state is about: SOP Instance UID -> frames from 0, () for all of them."""
+    return images_in(items_of(header, REFERENCED_SERIES))
+
+
+def images_in(items: Iterable[Values]) -> dict[str, tuple[int, ...]]:
+    """The same of the items of Referenced Series Sequence."""
     found: dict[str, tuple[int, ...]] = {}
-    for series in items_of(header, REFERENCED_SERIES):
+    for series in items:
         for image in cast("tuple[Values, ...]", series.get(REFERENCED_IMAGES, ())):
             uid = next(iter(strings(image, REFERENCED_INSTANCE)), "")
             frames = tuple(int(value) - 1 for value in numbers(image, REFERENCED_FRAMES) if value >= 1)

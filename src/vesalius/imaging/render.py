@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from vesalius.imaging.blending import blended
 from vesalius.imaging.colour import Rgb, rgb_of_lab
 from vesalius.imaging.description import Description
 from vesalius.imaging.graphics import Colour
@@ -262,12 +263,16 @@ def render(
     *,
     planes: Sequence[Paint] = (),
     curtain: Mask | None = None,
+    above: tuple[Octets, float] | None = None,
 ) -> Picture:
     """The whole way but for what is drawn on top. Raises `CannotTranscode`.
 
-    `planes` are painted over the image, the last on top; `curtain` says what a bitmap shutter hides.
+    `planes` are painted over the image, the last on top; `curtain` says what a bitmap shutter hides; `above` is an RGBA
+    picture that is blended over the image, and its opacity.
     """
     pixels = shown(cells, description, request, state)
+    if above is not None:
+        pixels = blended(pixels, *above)
     if shutter is not None:
         hidden = ~_open(shutter, *pixels.shape[:2])
         pixels = painted(pixels, Paint(hidden if curtain is None else hidden | curtain, rgb_of(shutter.colour)))

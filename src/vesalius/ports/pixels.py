@@ -31,6 +31,7 @@ class PresentationSource:
 
     transfer_syntax: str  # never a deflated one
     dataset: bytes
+    above: bytes = b""  # RGBA for each pixel of the image: what a blending state lays over it (PS3.3 C.11.14)
 
 
 class Transcoder(Protocol):

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vesalius.archive.frames import Frames, FrameSet
-from vesalius.imaging.presentation import is_presentation_state, references_of
+from vesalius.imaging.presentation import is_presentation_state, is_undrawn_state
 from vesalius.model.coercion import decimal_of
-from vesalius.model.elements import Header, read_header
+from vesalius.model.elements import Header
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoSuchInstance, VesaliusError
 from vesalius.model.identifiers import is_tolerable_uid
@@ -26,6 +26,7 @@ from vesalius.model.rendering import ColourProfile, Fit, ImageFormat
 from vesalius.ports.pixels import PresentationSource
 from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joined_gif
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
+from vesalius.web.blending import Blender
 from vesalius.web.context import WebContext
 from vesalius.web.documents import Documents, is_readable
 from vesalius.web.errors import Problem
@@ -56,6 +57,7 @@ class Renderer:
 
     ctx: WebContext
     frames: Frames
+    blender: Blender
 
     async def respond(self, request: Request, target: Target, numbers: Sequence[int] | None) -> Response:
         """Answer a request; `numbers`: frames from 0, None for whole instances. Raises `Problem`."""
@@ -107,6 +109,8 @@ class Renderer:
         if not is_tolerable_uid(uid):
             raise Problem(400, "presentationUID is no UID")
         found = next(iter(self.ctx.index.select(Level.IMAGE, instances=(uid,))), None)
+        if found is not None and is_undrawn_state(found.sop_class):
+            raise _undrawn()
         if found is None or not is_presentation_state(found.sop_class):
             raise Problem(404, "no presentation state is kept under presentationUID")
         return self.frames.state(found)
@@ -114,7 +118,7 @@ class Renderer:
     def check_state(self, state: PresentationSource | None, instance: StoredInstance, index: int) -> None:
         """Raises `Problem` (400) where a presentation state is not about this frame: it would show it wrongly."""
         if state is not None:
-            listed = references_of(read_header(state.dataset, state.transfer_syntax)).get(instance.sop_instance)
+            listed = self.blender.shown_by(state).get(instance.sop_instance)
             if listed is None or (listed and index not in listed):
                 raise Problem(400, "the presentation state is not about this image")
 
@@ -134,6 +138,8 @@ class Renderer:
                 frames.check(index)
             return [View(instances[0], index, state) for index in numbers]
         if target.instance is not None:
+            if is_undrawn_state(instances[0].sop_class):
+                raise _undrawn()
             if instances[0].pixels is None:
                 raise CannotTranscode("the instance is no image", hint="Its metadata can be retrieved.")
             count = self.frames.open(instances[0]).count
@@ -153,7 +159,7 @@ class Renderer:
 
     def _of_state(self, instance: StoredInstance, numbers: Sequence[int] | None) -> list[View]:
         source = self.frames.state(instance)
-        references = references_of(read_header(source.dataset, source.transfer_syntax))
+        references = self.blender.shown_by(source)
         found = {
             image.sop_instance: image
             for image in self.ctx.index.select(Level.IMAGE, instances=tuple(references))
@@ -184,18 +190,26 @@ class Renderer:
         """One picture. Raises `CannotTranscode`, `DamagedInstance`."""
         frames = self.frames.open(view.instance)
         request = wanted.request(kind, fit=fit, exact_size=kind is ImageFormat.RGB)
-        return frames.picture(view.index, request, view.state)
+        state = view.state
+        if state is not None:
+            state = self.blender.complete(state, view.instance, view.index)
+        return frames.picture(view.index, request, state)
 
-    def _still(self, request: Request, views: list[View], wanted: RenderParameters, kind: ImageFormat) -> Response:
-        view = views[0]
-        tag = entity_tag(
+    def tag(self, view: View, wanted: RenderParameters, kind: str) -> str:
+        """The entity tag of one picture."""
+        state = view.state
+        return entity_tag(
             view.instance.member.sha256,
             str(view.instance.coerced),  # whose picture it is stands on it
             str(view.index),
             repr(wanted),
-            kind.value,
-            view.state.dataset if view.state is not None else b"",
+            kind,
+            *((state.dataset, self.blender.version(state, view.instance)) if state is not None else ()),
         )
+
+    def _still(self, request: Request, views: list[View], wanted: RenderParameters, kind: ImageFormat) -> Response:
+        view = views[0]
+        tag = self.tag(view, wanted, kind.value)
         known = not_modified(request, tag)
         if known is not None:
             return known
@@ -263,6 +277,13 @@ class Renderer:
                 continue
 
 
+def _undrawn() -> CannotTranscode:
+    return CannotTranscode(
+        "presentation states of this kind are not drawn here",
+        hint="Grayscale, colour, pseudo-colour and blending softcopy presentation states are (PS3.3 A.33.1 to A.33.4).",
+    )
+
+
 def check_profile(wanted: RenderParameters, kind: str) -> None:
     """Raises `Problem` (400) where a picture could not say which colours it has, and would be shown in wrong ones."""
     if wanted.profile in (ColourProfile.ADOBE_RGB, ColourProfile.ROMM_RGB) and kind in (MP4, ImageFormat.GIF.value):
@@ -292,9 +313,14 @@ def _offers(*, several: bool) -> list[str]:
     return [*many, *stills, *moving] if several else [*stills, *moving, *many]
 
 
+def renderer_of(ctx: WebContext) -> Renderer:
+    """The renderer of a process."""
+    return Renderer(ctx, ctx.frames, Blender(ctx, ctx.frames))
+
+
 def routes(ctx: WebContext) -> list[Route]:
     """`/rendered` at every level."""
-    renderer = Renderer(ctx, ctx.frames)
+    renderer = renderer_of(ctx)
 
     async def whole(request: Request) -> Response:
         return await renderer.respond(request, target_of(request), None)

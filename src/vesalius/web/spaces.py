@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -72,11 +72,12 @@ class Spaces:
         parts = [each.member.sha256 for each in self.registrations(series)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
-    def link(self, fixed: Place, moving: Place) -> Link:
-        """The way from one series to the other. Raises `NoCommonSpace`."""
+    def link(self, fixed: Place, moving: Place, only: Collection[str] = ()) -> Link:
+        """The way from one series to the other; `only`: by these registrations alone. Raises `NoCommonSpace`."""
         from vesalius.imaging.reference_frames import way
 
-        edges = [edge for each in self.registrations((fixed.series, moving.series)) for edge in self._of(each)]
+        found = self.registrations((fixed.series, moving.series))
+        edges = [edge for each in found if not only or each.sop_instance in only for edge in self._of(each)]
         return way(fixed, moving, edges)
 
     def _series(self, keys: Values) -> list[str]:

@@ -13,7 +13,7 @@ import asyncio
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from vesalius.archive.frames import Frames
-from vesalius.model.entities import Level
+from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import NoSuchInstance
 from vesalius.ports.index import Index
 from vesalius.web.spaces import Spaces
@@ -77,6 +77,7 @@ class VolumeStore:
         self._studies: dict[str, str] = {}
         self._mapped: OrderedDict[tuple[Wanted, str], Volume] = OrderedDict()
         self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()  # of what is made for pictures that are asked for side by side
         self._building: dict[tuple[Wanted, str], _Building] = {}
         self._pool = ThreadPoolExecutor(BUILDERS, "volumes")
 
@@ -162,6 +163,18 @@ class VolumeStore:
         wanted = Wanted(series, wish, part, irregular, tilt)
         version = self.version_of(wanted)
         return self.ready(wanted, version) or self._make(wanted, version, cancelled)
+
+    def of_images(self, images: Sequence[StoredInstance], wish: str) -> Volume:
+        """The one volume that these images of a series are. Blocks. Raises as `get`."""
+        from vesalius.imaging.sources import StoredSource
+        from vesalius.imaging.values import Wish
+        from vesalius.imaging.volume_files import VolumeFiles
+        from vesalius.imaging.volumes import chosen, parts
+
+        files, source = VolumeFiles(self._place(), self._most), StoredSource(images, self._frames)
+        key = files.key(source.digest, wish, str(None), "refuse", "correct")  # as `_make` has it for a whole series
+        with self._one_at_a_time:
+            return files.get(key) or files.put(key, chosen(parts(source, Wish(wish)), None))
 
     def _make(self, wanted: Wanted, version: str, cancelled: Callable[[], bool] | None = None) -> Volume:
         from vesalius.imaging.volume_files import VolumeFiles

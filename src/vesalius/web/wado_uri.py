@@ -20,7 +20,7 @@ from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.rendering import Fit, ImageFormat, Region
 from vesalius.standard.transfer_syntaxes import EXPLICIT_BE, IMPLICIT_LE
 from vesalius.web.animation import ffmpeg
-from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
+from vesalius.web.answers import REVALIDATE, not_modified
 from vesalius.web.context import WebContext
 from vesalius.web.documents import Documents, is_readable, offers
 from vesalius.web.errors import Problem
@@ -36,7 +36,7 @@ from vesalius.web.render_parameters import (
     side_of,
     window_of,
 )
-from vesalius.web.rendered import MP4, STILL, Renderer, View
+from vesalius.web.rendered import MP4, STILL, Renderer, View, renderer_of
 from vesalius.web.resources import Target, one
 from vesalius.web.transfer import Container, Form
 from vesalius.web.wado import Wado
@@ -134,12 +134,12 @@ class WadoUri:
         index = int(text) - 1 if text is not None else 0
         frames.check(index)
         self.renderer.check_state(state, instance, index)
-        look = state.dataset if state is not None else b""
-        tag = entity_tag(instance.member.sha256, str(instance.coerced), str(index), repr(wanted), kind, look)
+        view = View(instance, index, state)
+        tag = self.renderer.tag(view, wanted, kind)
         known = not_modified(request, tag)
         if known is not None:
             return known
-        body = frames.picture(index, wanted.request(ImageFormat(kind)), state)
+        body = self.renderer.picture(view, wanted, ImageFormat(kind))
         return Response(body, 200, {**REVALIDATE, "ETag": tag, "content-type": kind})
 
 
@@ -190,5 +190,5 @@ def _uid(parameters: Parameters, name: str) -> str:
 
 def routes(ctx: WebContext) -> list[Route]:
     """`/wado`."""
-    uri = WadoUri(ctx, Wado(ctx), Renderer(ctx, ctx.frames))
+    uri = WadoUri(ctx, Wado(ctx), renderer_of(ctx))
     return [Route("/wado", uri.respond, methods=["GET"])]

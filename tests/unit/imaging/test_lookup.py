@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_rescale, apply_voi, apply_windowing, convert_color_space
 
 from vesalius.imaging.description import Lut
-from vesalius.imaging.lookup import look_up, modality, ranged, rgb_of_ybr, windowed
+from vesalius.imaging.lookup import coloured, look_up, modality, ranged, rgb_of_ybr, windowed
 from vesalius.model.rendering import Window, WindowFunction
 
 FUNCTIONS = {
@@ -106,3 +106,11 @@ def test_ybr_becomes_rgb_as_pydicom_says() -> None:
 def test_a_constant_image_without_window_is_no_division_by_zero() -> None:
     assert ranged(np.zeros((2, 2)), 0, 0).tolist() == [[0, 0], [0, 0]]
     assert ranged(np.full((1, 2), 9.0), 9, 9).tolist() == [[255, 255]]
+
+
+def test_dark_colours_of_16_bits_stay_dark() -> None:
+    """Whether entries have 8 or 16 bits is told by the whole table, not by the colours of one image."""
+    deep = Lut(0, 16, tuple(range(0, 0x10000, 0x80)))
+    assert coloured(np.array([0, 1, 2, 511]), (deep, deep, deep))[:, 0].tolist() == [0, 0, 1, 255]
+    narrow = Lut(0, 16, tuple(range(256)))
+    assert coloured(np.array([0, 1, 2, 255]), (narrow, narrow, narrow))[:, 0].tolist() == [0, 1, 2, 255]
