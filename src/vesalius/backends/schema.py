@@ -26,7 +26,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vesalius.backends import schema_hl7, schema_jobs, schema_ris
+from vesalius.backends import schema_hl7, schema_jobs, schema_ris, schema_ups
 from vesalius.backends.schema_base import BIG, BYTES, REAL, TEXT, count, metadata, ref, row_id, text
 from vesalius.model.attributes import FINGERPRINT, Column, Role, SqlKind, columns
 from vesalius.model.entities import Level
@@ -42,6 +42,7 @@ __all__ = [
     "schema_hl7",
     "schema_jobs",
     "schema_ris",
+    "schema_ups",
 ]
 
 _TYPES: dict[SqlKind, sa.types.TypeEngine[Any]] = {SqlKind.TEXT: TEXT, SqlKind.INTEGER: BIG, SqlKind.REAL: REAL}
