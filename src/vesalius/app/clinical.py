@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from vesalius.app.commitments import AvailabilityJobs, CommitmentJobs, Errands
+from vesalius.app.forwarding import ForwardJobs
 from vesalius.app.jobs import JobRunner, Kind
 from vesalius.app.relays import Relay, RelayRunner
 from vesalius.app.ris import RELAY as IMAGES
 from vesalius.app.ris import ImagesRelay
 from vesalius.app.wiring import Archive, client_tls, dimse_settings
+from vesalius.app.workitems import TellJobs
 from vesalius.archive.availability import Availability
 from vesalius.backends.availability_sql import RELAY, ArrivalRelay
 from vesalius.dimse.association import Association
@@ -57,6 +59,12 @@ class Clinical:
             errands,
             self._work,
         )
+        self._forwards = ForwardJobs(
+            archive.database, archive.peers, archive.clock, archive.settings.commitment, errands, self._work
+        )
+        self._tellings = TellJobs(
+            archive.workitems, archive.peers, archive.clock, archive.settings.workitems, errands, self._work
+        )
         self.runner = JobRunner(
             archive.jobs, self._kinds(), archive.clock, owner, self._books, rung=rung, observe=observe
         )
@@ -66,7 +74,12 @@ class Clinical:
 
     def _kinds(self) -> Mapping[str, Kind]:
         at_once = self._archive.settings.jobs.at_once
-        return {**self._commitments.kinds(at_once), **self._notices.kinds(at_once)}
+        return {
+            **self._commitments.kinds(at_once),
+            **self._notices.kinds(at_once),
+            **self._forwards.kinds(at_once),
+            **self._tellings.kinds(at_once),
+        }
 
     def _relays(self) -> list[Relay]:
         archive = self._archive
@@ -75,6 +88,7 @@ class Clinical:
         return [
             Relay(RELAY, lambda: arrivals.step(bool(self._notices.wanting())), interval=2.0),
             Relay(IMAGES, images.step, interval=1.0),
+            self._forwards.relay(archive.jobs.announce),
         ]
 
     def commitment_begun(self, lease: Lease, assoc: Association) -> None:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 # What no repetition changes: a person has to look at the configuration of one side.
-_FOR_GOOD = frozenset(
+FOR_GOOD = frozenset(
     {
         statuses.NO_SUCH_SOP_INSTANCE,
         statuses.NO_SUCH_ARGUMENT,
@@ -160,7 +160,7 @@ class CommitmentJobs:
         except LeaseLost:
             raise
         except (VesaliusError, ConnectionGone, TimeoutError, OSError) as error:
-            why = _why(error)
+            why = why_of(error)
         if self._commit.is_over(commitment.checked_at or commitment.at):
             return await self._give_up(lease, CommitmentState.EXPIRED, why)
         return Again(why)
@@ -174,7 +174,7 @@ class CommitmentJobs:
             try:
                 return await self._tell_on(same, commitment, named)
             except (ConnectionGone, TimeoutError) as error:
-                log.info("commitment-association-gone", commitment=commitment.id, why=_why(error))
+                log.info("commitment-association-gone", commitment=commitment.id, why=why_of(error))
                 same = None
         if peer is None:
             return None
@@ -224,12 +224,12 @@ class CommitmentJobs:
             raise
         except (VesaliusError, ConnectionGone, TimeoutError, OSError) as error:
             if self._commit.is_over(commitment.at):
-                return await self._give_up(lease, CommitmentState.EXPIRED, _why(error))
-            return Again(_why(error))
+                return await self._give_up(lease, CommitmentState.EXPIRED, why_of(error))
+            return Again(why_of(error))
         if answer.succeeded:
             return Closed()
         why = f"the peer answered {answer}"
-        if answer.status in _FOR_GOOD:
+        if answer.status in FOR_GOOD:
             return await self._give_up(lease, CommitmentState.REFUSED, why)
         if self._commit.is_over(commitment.at):
             return await self._give_up(lease, CommitmentState.EXPIRED, why)
@@ -344,13 +344,13 @@ class AvailabilityJobs:
             if answer.succeeded or answer.status == statuses.DUPLICATE_SOP_INSTANCE:
                 await self._in_thread(lambda: self._availability.kept.sent(lease, number, self._clock.utc()))
                 return Closed()
-            why, for_good = f"the peer answered {answer}", answer.status in _FOR_GOOD
+            why, for_good = f"the peer answered {answer}", answer.status in FOR_GOOD
         except LeaseLost:
             raise
         except ClassNotSupported as error:
             why, for_good = error.message, True
         except (VesaliusError, ConnectionGone, TimeoutError, OSError) as error:
-            why = _why(error)
+            why = why_of(error)
         if for_good or moment(notice.at, self._settings.expiry) <= self._clock.utc():
             return await self._failed(lease, number, why)
         return Again(why)
@@ -364,7 +364,8 @@ class AvailabilityJobs:
         return await asyncio.get_running_loop().run_in_executor(self._executor, fn)
 
 
-def _why(error: BaseException) -> str:
+def why_of(error: BaseException) -> str:
+    """What went wrong at or on the way to a peer, for the list of jobs."""
     if isinstance(error, VesaliusError):
         return error.message
     if isinstance(error, TimeoutError):
