@@ -106,8 +106,8 @@ def test_what_lacks_is_completed_with_a_warning_and_what_must_not_lack_is_refuse
                     work,
                     BY,
                     "1.2",
-                    {t: v for t, v in values().items() if t != tag},
-                    label=LABEL,  # noqa: B023
+                    {t: v for t, v in values().items() if t != tag},  # noqa: B023 - now
+                    label=LABEL,
                 ),
                 NOW,
             )

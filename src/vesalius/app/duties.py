@@ -157,11 +157,13 @@ class HouseDuties:
         spool.expire(time.time())
 
     def _prune(self) -> None:
-        """Forget jobs that were done long ago."""
+        """Forget jobs that were done, and workitems that were finished, long ago."""
         from vesalius.archive.delete import moment
 
         keep = self._archive.settings.jobs.keep
-        self._archive.jobs.prune(moment(self._archive.clock.utc(), -keep))
+        now = self._archive.clock.utc()
+        self._archive.jobs.prune(moment(now, -keep))
+        self._archive.workitems.purge(moment(now, -self._archive.settings.workitems.keep))
 
     def _purge(self) -> None:
         from vesalius.archive.purge import LINGER, purge

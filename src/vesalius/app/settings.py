@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from vesalius.app.settings_base import Section, setting
-from vesalius.app.settings_clinical import AvailabilitySettings, CommitmentSettings, JobSettings
+from vesalius.app.settings_clinical import AvailabilitySettings, CommitmentSettings, JobSettings, WorkitemSettings
 from vesalius.app.settings_hl7 import Hl7Settings
 from vesalius.app.settings_limits import LimitSettings
 from vesalius.app.settings_ris import RisSettings
@@ -316,7 +316,7 @@ class PeerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str, setting("Its AE title; empty: the same as the name.", why="Mostly they are.", max_length=16)
     ] = ""  # fmt: skip
     allow: Annotated[
-        tuple[Literal["store", "query", "retrieve", "commit", "worklist", "notify"], ...],
+        tuple[Literal["store", "query", "retrieve", "commit", "worklist", "notify", "workitems"], ...],
         setting("What it may do here.", why="Nothing, until it is written down: default deny."),
     ] = ()
     move_to: Annotated[
@@ -364,6 +364,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     jobs: JobSettings = JobSettings()
     commitment: CommitmentSettings = CommitmentSettings()
     availability: AvailabilitySettings = AvailabilitySettings()
+    workitems: WorkitemSettings = WorkitemSettings()
     ris: RisSettings = RisSettings()
     hl7: Hl7Settings = Hl7Settings()
     verify: VerifySettings = VerifySettings()

@@ -94,3 +94,54 @@ class AvailabilitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fi
             ge=0,
         ),
     ] = 60.0
+
+
+class WorkitemSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Workitems of Unified Procedure Step (PS3.4 annex CC), over DICOM and over HTTP."""
+
+    label: Annotated[
+        str,
+        setting(
+            "Worklist Label of a workitem that is created without one.",
+            why="The standard asks for one; a name of your own tells which worklist it is.",
+            min_length=1,
+            max_length=64,
+        ),
+    ] = "Worklist"
+    keep: Annotated[
+        float,
+        setting(
+            "How long a workitem stays after it was completed or canceled; one with a deletion lock stays until that "
+            "is removed.",
+            why="Thirty days: whoever tracks it has read its result by then.",
+            unit="seconds",
+            ge=60,
+        ),
+    ] = 30 * 86400.0
+    retry_first: Annotated[
+        float,
+        setting(
+            "Wait before a subscriber that could not be told is called a second time; doubled each time.",
+            why="Five seconds: most failures are a peer that is busy with one association.",
+            unit="seconds",
+            ge=0.05,
+        ),
+    ] = 5.0
+    retry_longest: Annotated[
+        float,
+        setting(
+            "Longest wait between two calls.",
+            why="A minute: what is told is about work that somebody waits for.",
+            unit="seconds",
+            ge=0.05,
+        ),
+    ] = 60.0
+    expiry: Annotated[
+        float,
+        setting(
+            "After so long an event that could not be told is dropped.",
+            why="A day: a subscriber that is back asks for the state instead of reading old news.",
+            unit="seconds",
+            ge=1,
+        ),
+    ] = 86400.0

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vesalius.ports.jobs import Jobs
     from vesalius.ports.pixels import Transcoder
     from vesalius.ports.ris import Ris
+    from vesalius.ports.workitems import Workitems
     from vesalius.ris.rules import RisRules
     from vesalius.web.context import WebContext
     from vesalius.web.site import Site
@@ -76,6 +77,7 @@ class Archive:
     notices: Notices
     ris: Ris
     ris_rules: RisRules
+    workitems: Workitems
     coercions: Coercions
 
     def peers(self) -> dict[str, Peer]:
@@ -168,6 +170,7 @@ def build(
     from vesalius.backends.packs_volume import PackSettings
     from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
     from vesalius.backends.ris_sql import SqlRis
+    from vesalius.backends.workitems_sql import SqlWorkitems
 
     data = Path(settings.data)
     if must_exist and not settings.database and not (data / "index.db").exists():
@@ -243,6 +246,7 @@ def build(
         notices=SqlNotices(database),
         ris=SqlRis(database),
         ris_rules=rules_of(settings),
+        workitems=SqlWorkitems(database, bell),
         coercions=coercions,
     )
 
@@ -275,6 +279,7 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         reuse=limits.reuse,
         pending_interval=limits.pending_interval,
         threads=limits.threads,
+        worklist_label=settings.workitems.label,
     )
 
 
@@ -328,6 +333,7 @@ def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None
             worklist=Worklist(archive.ris, archive.ris_rules),
             ris=archive.ris,
             ris_rules=archive.ris_rules,
+            workitems=archive.workitems,
             workflow_changed=archive.bell,
         ),
         **mapping,  # type: ignore[arg-type]

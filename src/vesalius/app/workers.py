@@ -181,6 +181,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
 
     _keep_freed_memory(16 << 20)
     archive = build(settings, metrics=Metrics(), migrate=False)
+    archive.bell.hear(partial(board.ring, row))
     context = web_context(archive, ArchiveSite(archive, board, listeners))
     duties = WorkerDuties(archive, board, row)
     stop_duties = threading.Event()

@@ -21,7 +21,10 @@ def add(
         str | None, typer.Option(help="Its AE title (default: NAME in capitals).", show_default=False)
     ] = None,
     allow: Annotated[
-        str, typer.Option(metavar="RIGHTS", help="store,query,retrieve,commit,worklist,notify: what it may do here.")
+        str,
+        typer.Option(
+            metavar="RIGHTS", help="store,query,retrieve,commit,worklist,notify,workitems: what it may do here."
+        ),
     ] = "",
     move_to: Annotated[
         str, typer.Option(metavar="NAMES", help="Peers that it may have images moved to; * for any (default: itself).")

@@ -24,6 +24,7 @@ from vesalius.dimse.link import ConnectionGone, Link
 from vesalius.dimse.operations import Collect, Handler, Invocation, Operation, Response, Sink
 from vesalius.dimse.services import DimseSettings, Observer
 from vesalius.standard import statuses
+from vesalius.standard.sop_classes import UPS_CLASSES, UPS_PUSH
 from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, c_cancel_rq, response
 from vesalius.wire.dimse_messages import Assembler, CommandReceived
 from vesalius.wire.errors import LocalProtocolError, RemoteProtocolError
@@ -58,6 +59,11 @@ def _may_be_asked(context: Context, field: int) -> bool:
     D.3.3.4): many senders do not know of it, and what it is about was asked for by this side.
     """
     return context.as_scp or field == CommandField.N_EVENT_REPORT_RQ
+
+
+def _belongs(named: str, context: Context) -> bool:
+    """Whether a request names the class of its context; all of UPS act on instances of UPS Push (PS3.4 CC.3.1)."""
+    return named == context.abstract_syntax or (named == UPS_PUSH and context.abstract_syntax in UPS_CLASSES)
 
 
 class Association(Link):
@@ -236,7 +242,7 @@ class Association(Link):
         if handler is None:
             return operation.refuse_after_data(Answer(statuses.UNRECOGNIZED_OPERATION, "operation not offered"))
         named = command.affected_class or command.requested_class  # the latter in N- requests (PS3.7 10.3)
-        if named != context.abstract_syntax or not _may_be_asked(context, command.field):
+        if not _belongs(named, context) or not _may_be_asked(context, command.field):
             return operation.refuse_after_data(
                 Answer(statuses.SOP_CLASS_NOT_SUPPORTED, "not the SOP Class and role of this presentation context")
             )

@@ -92,6 +92,14 @@ _COMMITMENT = Service(SERVICE_PREFERENCE, scu=True, scp=True)
 _NORMALIZED = Service(SERVICE_PREFERENCE)
 _STORAGE = Service(STORAGE_PREFERENCE, others=is_valid_uid, scu=True, scp=True, extended=STORAGE_OPTIONS.answer)
 
+# PS3.4 CC.3.1.1: matching as of a worklist, over any attribute and in any zone.
+_WORKITEMS = Service(
+    SERVICE_PREFERENCE,
+    scu=True,
+    scp=True,
+    extended=QueryOptions(fuzzy_names=True, empty_value_matching=True, multiple_value_matching=True).answer,
+)
+
 # Services of the workflow: what is asked of a worklist and told of what is done, in both roles.
 NORMALIZED: dict[str, Service] = {
     sop.STORAGE_COMMITMENT: _COMMITMENT,
@@ -99,6 +107,7 @@ NORMALIZED: dict[str, Service] = {
     sop.MODALITY_WORKLIST_FIND: _WORKLIST,
     sop.PERFORMED_STEP: _NORMALIZED,
     sop.PERFORMED_STEP_RETRIEVE: _NORMALIZED,
+    **dict.fromkeys(sop.UPS_CLASSES, _WORKITEMS),
 }
 
 

@@ -21,6 +21,7 @@ from vesalius.dimse.n_availability import AvailabilityProvider
 from vesalius.dimse.n_commitment import CommitmentProvider, NameOf, ResultTaker
 from vesalius.dimse.n_mpps import PerformedProvider
 from vesalius.dimse.n_services import ByClass, NProvider
+from vesalius.dimse.n_ups import FINDING, WorkitemProvider
 from vesalius.dimse.operations import Handler
 from vesalius.dimse.pool import Pool
 from vesalius.dimse.pressure import Pressure
@@ -62,11 +63,22 @@ def handlers(
 
 
 def finding(services: Services, executor: Executor) -> Handler:
-    """C-FIND: the worklist by its SOP class, Query/Retrieve else."""
+    """C-FIND: worklist and workitems by their SOP classes, Query/Retrieve else."""
     archive = FindProvider.of_archive(services.search, executor)
-    if services.worklist is None:
-        return archive
-    return ByClass({sop.MODALITY_WORKLIST_FIND: worklist.provider(services.worklist, executor)}, otherwise=archive)
+    others: dict[str, Handler] = {}
+    if services.worklist is not None:
+        others[sop.MODALITY_WORKLIST_FIND] = worklist.provider(services.worklist, executor)
+    if (performed := _workitems(services, executor)) is not None:
+        others |= dict.fromkeys(FINDING, performed.finder())
+    return ByClass(others, otherwise=archive) if others else archive
+
+
+def _workitems(services: Services, executor: Executor) -> WorkitemProvider | None:
+    if services.workitems is None:
+        return None
+    return WorkitemProvider(
+        services.workitems, services.peers, services.clock, executor, label=services.settings.worklist_label
+    )
 
 
 def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mapping[int, Handler]:
@@ -87,4 +99,7 @@ def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mappi
         offered[CommandField.N_CREATE_RQ][sop.PERFORMED_STEP] = NProvider(told_of.create, right="worklist")
         offered[CommandField.N_SET_RQ][sop.PERFORMED_STEP] = NProvider(told_of.set, right="worklist")
         offered[CommandField.N_GET_RQ][sop.PERFORMED_STEP_RETRIEVE] = NProvider(told_of.get, right="worklist")
+    if (workitems := _workitems(services, executor)) is not None:
+        for field, by_class in workitems.handlers().items():
+            offered[field] |= by_class
     return {field: ByClass(handlers) for field, handlers in offered.items() if handlers}

@@ -51,6 +51,7 @@ class NRequest:
     sop_instance: str
     dataset: Values | None
     transfer_syntax: str
+    context_class: str = ""  # of the presentation context; UPS operations name another one (PS3.4 CC.3.1)
 
     @property
     def charsets(self) -> tuple[str, ...]:
@@ -124,6 +125,7 @@ class NProvider:
                 command.affected_instance or command.requested_instance,
                 dataset,
                 syntax,
+                operation.context.abstract_syntax,
             )
             reply = await self._perform(request)
             answered = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vesalius.model.commitments import Reference
     from vesalius.ports.jobs import Lease
     from vesalius.ports.ris import Ris
+    from vesalius.ports.workitems import Workitems
     from vesalius.ris.rules import RisRules
     from vesalius.ris.worklist import Worklist
     from vesalius.wire.ul_negotiation import IdentityVerdict
@@ -57,6 +58,7 @@ class DimseSettings:
     # short for one that is its own destination and waits for the end (movescu).
     reuse: float = 0.2
     pending_interval: float = 1.0  # at the latest, a sign of life while a retrieve goes on
+    worklist_label: str = "Worklist"  # of workitems that name none (PS3.4 CC.2.5)
     threads: int = 8  # for what blocks: queries and reads
 
 
@@ -103,6 +105,7 @@ class Services:
     worklist: Worklist | None = None
     ris: Ris | None = None
     ris_rules: RisRules | None = None
+    workitems: Workitems | None = None
     workflow_changed: Callable[[], None] = lambda: None  # called in a thread
     # A peer's request for commitment was acknowledged: the job that follows, and the association that it came on.
     commitment_begun: Callable[[Lease, Association], None] = lambda lease, assoc: None

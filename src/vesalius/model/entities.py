@@ -216,7 +216,7 @@ class Deletion:
 
 
 # What a peer may be allowed to do here.
-RIGHTS = ("store", "query", "retrieve", "commit", "worklist", "notify")
+RIGHTS = ("store", "query", "retrieve", "commit", "worklist", "notify", "workitems")
 # What this archive may do for a peer by itself, and how.
 DUTIES = ("ask-commitment", "commit-same-association", "notify-availability", "forward-mpps")
 
