@@ -40,6 +40,11 @@ DIMSE, AWAY = "bad_input/test_dimse.py", "bad_input/test_away.py"
 COMMITMENT = "commitment/test_bad_requests.py"
 N_AWAY = (COMMITMENT, "test_a_database_that_is_away_is_0213_and_a_fault_of_ours_0110_without_its_text")
 NO_RESULT = (COMMITMENT, "test_what_was_not_asked_or_is_no_result_is_refused_with_its_status")
+PERFORMED = "mpps/test_statuses.py"
+P_AWAY = (PERFORMED, "test_a_database_that_is_away_is_0213_and_a_fault_of_ours_0110_without_its_text")
+P_GET = (PERFORMED, "test_n_get_gives_what_is_asked_for_and_lists_what_is_not_known")
+P_END = (PERFORMED, "test_what_is_of_type_1_at_the_end_must_have_come_by_then")
+P_OTHER = (PERFORMED, "test_t22_another_application_entity_changes_nothing_and_reads_what_its_worklist_shows")
 INCOMPLETE = (COMMITMENT, "test_a_notification_that_lacks_something_is_refused_with_the_element")
 MOVING, QUERIES = "retrieve/test_move.py", "associations/test_find.py"
 FAULT = (AWAY, "test_a_fault_of_our_own_is_a_failure_without_its_text")
@@ -119,6 +124,21 @@ PRODUCED: dict[tuple[str, int], tuple[str, str]] = {
     ("N-CREATE", 0x0121): INCOMPLETE,
     ("N-CREATE", 0x0124): (COMMITMENT, "test_without_its_right_each_is_0124"),
     ("N-CREATE", 0x0213): N_AWAY,
+    ("N-SET", 0x0000): P_END,
+    ("N-SET", 0x0106): (PERFORMED, "test_a_status_that_is_none_is_0106_and_an_empty_one_0121"),
+    ("N-SET", 0x0107): (PERFORMED, "test_d27_what_may_not_be_set_stays_and_is_listed_with_0107"),
+    ("N-SET", 0x0110): (PERFORMED, "test_d27_a_final_state_is_final_and_says_so_in_the_words_of_the_clause"),
+    ("N-SET", 0x0112): (PERFORMED, "test_d27_an_unknown_step_is_0112"),
+    ("N-SET", 0x0120): P_END,
+    ("N-SET", 0x0121): P_END,
+    ("N-SET", 0x0124): P_OTHER,
+    ("N-SET", 0x0213): P_AWAY,
+    ("N-GET", 0x0000): P_GET,
+    ("N-GET", 0x0001): P_GET,
+    ("N-GET", 0x0110): P_AWAY,
+    ("N-GET", 0x0112): P_GET,
+    ("N-GET", 0x0124): (PERFORMED, "test_without_the_right_each_is_0124"),
+    ("N-GET", 0x0213): P_AWAY,
 }
 
 
