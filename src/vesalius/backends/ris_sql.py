@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from vesalius.backends import coercions_sql, ris_sql_images, ris_sql_worklist
+from vesalius.backends import coercions_sql, ris_sql_images, ris_sql_pages, ris_sql_worklist
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.ris_rows import KINDS, Kind, noun_of, values_of, with_ref
 from vesalius.model.errors import DuplicateRecord, NoSuchRecord
@@ -31,7 +31,7 @@ from vesalius.model.orders import (
     ScheduledStep,
 )
 from vesalius.ports.coercions import Repair
-from vesalius.ports.ris import RisView, RisWork, StudyFacts, WorklistRow, WorklistWanted
+from vesalius.ports.ris import RisView, RisWork, StudyFacts, Where, WorklistRow, WorklistWanted
 
 N = TypeVar("N", bound=Noun)
 T = TypeVar("T")
@@ -80,6 +80,20 @@ class SqlView:
         """See `RisView.first`."""
         found = self.find(kind, limit=1, newest=False, **equal)
         return found[0] if found else None
+
+    def page(
+        self, kind: type[N], where: Where, *, after: int = 0, limit: int = 0, changed: tuple[str, str] = ("", "")
+    ) -> list[N]:
+        """See `RisView.page`."""
+        return ris_sql_pages.page(self._tx, kind, where, after=after, limit=limit, changed=changed)
+
+    def count(self, kind: type[Noun], where: Where, *, changed: tuple[str, str] = ("", "")) -> int:
+        """See `RisView.count`."""
+        return ris_sql_pages.count(self._tx, kind, where, changed=changed)
+
+    def last_changes(self, kind: type[Noun], refs: Sequence[int]) -> dict[int, str]:
+        """See `RisView.last_changes`."""
+        return ris_sql_pages.last_changes(self._tx, kind, refs)
 
     def patients(self, *, text: str = "", birth_date: str = "", before: int = 0, limit: int = 50) -> list[Patient]:
         """See `RisView.patients`."""

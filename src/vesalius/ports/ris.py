@@ -11,9 +11,10 @@ same time. A function handed to `change` may run twice where the database says s
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from vesalius.model.orders import (
     Appointment,
@@ -83,6 +84,29 @@ class WorklistWanted:
     names: tuple[str, ...] = ()  # folded prefixes of the patient's name, any of these
 
 
+class Match(enum.Enum):
+    """How a column is compared."""
+
+    IN = "any of the values"
+    PREFIX = "begins so"
+    CONTAINS = "has this in it"
+    FROM = "this or later"
+    BELOW = "before this"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A column that nouns are looked up by (`id` is one of every kind), compared; all but IN take one value."""
+
+    column: str
+    match: Match
+    values: tuple[str | int, ...]
+
+
+# All of these hold, each by any of its terms.
+Where: TypeAlias = Sequence[Sequence[Term]]
+
+
 class RisView(Protocol):
     """Looking at the workflow. Raises `IndexUnavailable`."""
 
@@ -96,6 +120,23 @@ class RisView(Protocol):
 
     def first(self, kind: type[N], **equal: str | int) -> N | None:
         """The first of `find`, or None."""
+        ...
+
+    def page(
+        self, kind: type[N], where: Where, *, after: int = 0, limit: int = 0, changed: tuple[str, str] = ("", "")
+    ) -> list[N]:
+        """Nouns in the order of their numbers, from behind `after`; not held, in a `RisWork` either.
+
+        `changed`: patients, orders and steps that last changed from the first moment on and before the second one.
+        """
+        ...
+
+    def count(self, kind: type[Noun], where: Where, *, changed: tuple[str, str] = ("", "")) -> int:
+        """How many nouns `page` would answer in all."""
+        ...
+
+    def last_changes(self, kind: type[Noun], refs: Sequence[int]) -> dict[int, str]:
+        """When something last became of these patients, orders or steps (UTC), of those of which anything did."""
         ...
 
     def patients(self, *, text: str = "", birth_date: str = "", before: int = 0, limit: int = 50) -> list[Patient]:
