@@ -279,7 +279,6 @@ def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseS
         reuse=limits.reuse,
         pending_interval=limits.pending_interval,
         threads=limits.threads,
-        worklist_label=settings.workitems.label,
     )
 
 
@@ -334,6 +333,7 @@ def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None
             ris=archive.ris,
             ris_rules=archive.ris_rules,
             workitems=archive.workitems,
+            worklist_label=settings.workitems.label,
             workflow_changed=archive.bell,
         ),
         **mapping,  # type: ignore[arg-type]

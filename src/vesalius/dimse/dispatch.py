@@ -76,9 +76,7 @@ def finding(services: Services, executor: Executor) -> Handler:
 def _workitems(services: Services, executor: Executor) -> WorkitemProvider | None:
     if services.workitems is None:
         return None
-    return WorkitemProvider(
-        services.workitems, services.peers, services.clock, executor, label=services.settings.worklist_label
-    )
+    return WorkitemProvider(services.workitems, services.peers, services.clock, executor, label=services.worklist_label)
 
 
 def normalized(services: Services, executor: Executor, name_of: NameOf) -> Mapping[int, Handler]:

@@ -58,7 +58,6 @@ class DimseSettings:
     # short for one that is its own destination and waits for the end (movescu).
     reuse: float = 0.2
     pending_interval: float = 1.0  # at the latest, a sign of life while a retrieve goes on
-    worklist_label: str = "Worklist"  # of workitems that name none (PS3.4 CC.2.5)
     threads: int = 8  # for what blocks: queries and reads
 
 
@@ -106,6 +105,7 @@ class Services:
     ris: Ris | None = None
     ris_rules: RisRules | None = None
     workitems: Workitems | None = None
+    worklist_label: str = "Worklist"  # of workitems that name none (PS3.4 CC.2.5)
     workflow_changed: Callable[[], None] = lambda: None  # called in a thread
     # A peer's request for commitment was acknowledged: the job that follows, and the association that it came on.
     commitment_begun: Callable[[Lease, Association], None] = lambda lease, assoc: None
