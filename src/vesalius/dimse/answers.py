@@ -34,7 +34,8 @@ _FIND: Mapping[int, str] = {
     statuses.NOT_AUTHORIZED: f"{_RIGHT} query, or worklist for the modality worklist",
     statuses.MISTYPED_ARGUMENT: _NO_IDENTIFIER,
     statuses.OUT_OF_RESOURCES: "the index is away, or a limit is passed: identifier, wildcards, patterns",
-    statuses.IDENTIFIER_MISMATCH: "the level or a unique key above it is missing or does not fit the model",
+    statuses.IDENTIFIER_MISMATCH: "the level or a unique key above it is missing or does not fit the model; of a "
+    "worklist: a sequence has several items, or another key has one",
     statuses.UNABLE_TO_PROCESS: f"{_UNREADABLE}, or a value in it cannot be read: a reversed range, a day that does "
     "not exist, a UID that is none",
     INTERNAL_ERROR: _FAULT,

@@ -7,7 +7,7 @@ there is to see, by the calling AE title as access control let it in (`ris/workl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from contextlib import aclosing
 
@@ -80,7 +80,7 @@ def for_worklist(options: Options | None = None) -> tuple[Proposal, ...]:
 
 async def find(
     assoc: Association, keys: Values, *, charsets: tuple[str, ...] = (), timeout: float | None = None
-) -> AsyncIterator[Values]:
+) -> AsyncGenerator[Values, None]:
     """The SCU: each scheduled step as it comes. Leaving the iteration early cancels the query (C-CANCEL-RQ).
 
     The question is written in `charsets`; where none are given, in UTF-8 if ASCII does not do.

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from vesalius.model import reading
 from vesalius.model.attributes import ColumnKind
 from vesalius.model.entities import Values
-from vesalius.model.errors import UnableToProcess
+from vesalius.model.errors import IdentifierMismatch, UnableToProcess
 from vesalius.model.matching import value_matches
 from vesalius.model.orders import Code, Order, Patient, RequestedProcedure, ScheduledStep, Visit
 from vesalius.model.query import Condition, OneOf, Options, QueryLimits, Range, Wildcard
@@ -151,7 +151,11 @@ def kind_of(tag: int) -> ColumnKind:
 
 
 def parse(values: Values, options: Options, limits: QueryLimits) -> WorklistQuery:
-    """Understand an identifier. Raises `UnableToProcess` (C000), `LimitExceeded` (A700) with the offending tags."""
+    """Understand an identifier.
+
+    Raises `IdentifierMismatch` (A900: what it is made of), `UnableToProcess` (C000: what a value says), `LimitExceeded`
+    (A700), each with the offending tags.
+    """
     unsupported: list[int] = []
     keys = _keys(None, values, options, limits, unsupported)
     charset = reading.texts(values, 0x00080005)
@@ -174,7 +178,7 @@ def _keys(sequence: int | None, values: Values, options: Options, limits: QueryL
             continue
         texts = tuple(text for text in value if isinstance(text, str))
         if len(texts) != len(value):
-            raise UnableToProcess(f"{describe(tag)} holds items where it should hold text", offending=(tag,))
+            raise IdentifierMismatch(f"{describe(tag)} holds items where it should hold text", offending=(tag,))
         condition = condition_of(tag, vr_of(tag) or "LO", kind_of(tag), texts, options, "", limits)
         if condition is not None:
             conditions[tag] = condition
@@ -187,7 +191,7 @@ def _keys(sequence: int | None, values: Values, options: Options, limits: QueryL
 def _item(tag: int, value: Iterable[object]) -> Values:
     items = list(value)
     if len(items) > 1 or not all(isinstance(item, dict) for item in items):
-        raise UnableToProcess(f"{describe(tag)} must hold at most one item", offending=(tag,))
+        raise IdentifierMismatch(f"{describe(tag)} must hold at most one item", offending=(tag,))
     return items[0] if items else {}  # type: ignore[return-value]
 
 

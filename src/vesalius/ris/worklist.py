@@ -32,7 +32,7 @@ class Worklist:
         self._rules = rules
 
     def understand(self, values: Values, options: Options = NO_OPTIONS, limits: QueryLimits = LIMITS) -> WorklistQuery:
-        """The question. Raises `UnableToProcess` (C000), `LimitExceeded` (A700) with the offending tags."""
+        """The question. Raises `IdentifierMismatch` (A900), `UnableToProcess` (C000), `LimitExceeded` (A700)."""
         return parse(values, options, limits)
 
     def find(self, query: WorklistQuery, caller: str) -> Iterator[Values]:

@@ -107,11 +107,11 @@ async def test_d26_what_is_of_type_1_and_missing_is_0120_and_empty_0121(tmp_path
 async def test_d26_type_1_inside_sequences_and_all_that_lacks_at_once(tmp_path: Path) -> None:
     async with running_workflow(tmp_path) as at:
         values = create_values()
-        relation = without(values[SCHEDULED_STEP_ATTRIBUTES][0], STUDY_UID)  # type: ignore[arg-type]
+        relation = without(values[SCHEDULED_STEP_ATTRIBUTES][0], STUDY_UID)
         answer = await begin(at, without(values, MODALITY) | {SCHEDULED_STEP_ATTRIBUTES: (relation,)})
         assert answer.status == 0x0120
         assert set(answer.command.offending) == {MODALITY, STUDY_UID}
-        series = without(done()[PERFORMED_SERIES][0], PROTOCOL) | {SERIES_UID: ()}  # type: ignore[arg-type]
+        series = without(done()[PERFORMED_SERIES][0], PROTOCOL) | {SERIES_UID: ()}
         assert (await begin(at, values | {PERFORMED_SERIES: (series,)})).status == 0x0120
         assert (await begin(at, {})).status == 0x0120
         assert kept(at) is None
@@ -196,7 +196,7 @@ async def test_what_is_of_type_1_at_the_end_must_have_come_by_then(tmp_path: Pat
             for values in (without(done(state), tag), done(state) | {tag: ()}):
                 answer = await change(at, values)
                 assert (answer.status, answer.command.offending) == (0x0121, (tag,))
-        series = without(done()[PERFORMED_SERIES][0], SERIES_UID)  # type: ignore[arg-type]
+        series = without(done()[PERFORMED_SERIES][0], SERIES_UID)
         answer = await change(at, done(state) | {PERFORMED_SERIES: (series,)})
         assert answer.status == 0x0120
         assert listed(answer) == ((SERIES_UID,), (SERIES_UID,))
@@ -319,19 +319,19 @@ async def test_d28_what_a_class_does_not_offer_is_0211(tmp_path: Path) -> None:
 class Away(SqlRis):
     """The database is away."""
 
-    def change(self, work: Callable[..., object]) -> object:  # type: ignore[override]
+    def change(self, work: Callable[..., object]) -> object:
         raise IndexUnavailable("the index database failed")
 
-    look = change  # type: ignore[assignment]
+    look = change
 
 
 class Broken(SqlRis):
     """A fault of ours, whose text may name a patient."""
 
-    def change(self, work: Callable[..., object]) -> object:  # type: ignore[override]
+    def change(self, work: Callable[..., object]) -> object:
         raise ValueError("Doe^Jane")
 
-    look = change  # type: ignore[assignment]
+    look = change
 
 
 async def _all_three(assoc: Association) -> list[NAnswer]:
