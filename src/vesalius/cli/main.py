@@ -62,6 +62,7 @@ def _register() -> None:
         hl7,
         import_,
         jobs,
+        modality,
         notes,
         peers,
         reindex,
@@ -91,6 +92,7 @@ def _register() -> None:
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
     _add("commit", commitments.commit, move)
     _add("commitments", commitments.commitments, move)
+    _add("modality", modality.modality, move)
     _add("notify", commitments.notify, move)
     _add("availability", commitments.availability, move)
     _add("delete", delete.delete, care)

@@ -1,0 +1,1 @@
+"""Beside the application, on its floor: a hospital that is not there, as a client of any archive."""
