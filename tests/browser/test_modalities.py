@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from tests.browser.conftest import Archive
 from tests.browser.test_reading import CT_HEAD, originals
 from tests.support.browser import is_drawn, pixels
+from tests.support.dciodvfy import faults_of
 from tests.support.generate import ct, part10
 from tests.support.server import vesalius
 from tests.support.viewer import Viewer
@@ -103,8 +105,8 @@ def test_structures_of_radiotherapy_lie_on_their_images(open_viewer: Callable[..
     viewer.wait_for(lambda: viewer.evaluate(found) == 9, "nine structures")
 
 
-def test_a_segmentation_that_is_painted_is_stored_and_seen_again(
-    open_viewer: Callable[..., Viewer], archive: Archive
+def test_a_segmentation_that_is_painted_is_stored_valid_and_seen_again(
+    open_viewer: Callable[..., Viewer], archive: Archive, tmp_path: Path
 ) -> None:
     study = STACKS["mr, 35 sagittal slices"]
     viewer = open_viewer(f"/workstation/studies/{study}?mode=segmentation")
@@ -112,21 +114,70 @@ def test_a_segmentation_that_is_painted_is_stored_and_seen_again(
     viewer.button("addSegmentation").click()
     viewer.button("Brush-btn").click()
     viewer.drag((-60, 0), (0, 40), (60, 60))
-    viewer.button("segmentation-collapsed-more-btn-Labelmap").click()
-    page.get_by_role("menuitem", name="Export").hover()
-    page.get_by_role("menuitem", name="DICOM SEG").click()
-    page.get_by_role("dialog").get_by_role("textbox").fill("Painted by hand")
-    page.get_by_role("button", name="Save").click()
-    viewer.wait_for(lambda: archive.query(f"/studies/{study}/series", Modality="SEG"), "segmentation in the archive")
-
-    series = archive.query(f"/studies/{study}/series", Modality="SEG")[0]["0020000E"]["Value"][0]
-    instance = archive.query(f"/studies/{study}/series/{series}/instances")[0]["00080018"]["Value"][0]
-    stored = archive.read(f"/studies/{study}/series/{series}/instances/{instance}")
+    start = viewer.viewports()[0]["index"]
+    page.mouse.wheel(0, 100)
+    viewer.wait_for(lambda: viewer.viewports()[0]["index"] == start + 1, "the next slice")
+    viewer.wait_rendered()
+    viewer.drag((-60, 20), (20, -40))
+    export(viewer, "DICOM SEG", "Painted by hand")
+    stored = only_instance(viewer, archive, study, "SEG")
     assert stored.PatientID == "crlab"
-    assert stored.pixel_array.any()
+    assert faults_of(stored, tmp_path / "segmentation.dcm") == []
+    assert (stored.NumberOfFrames, stored.pixel_array.any(axis=(1, 2)).all()) == (2, True)
+    frames = stored.PerFrameFunctionalGroupsSequence
+    assert sorted(frame.FrameContentSequence[0].DimensionIndexValues for frame in frames) == [1, 2]
+    # Each frame lies where the image lies that it was painted on, and says of what kind that is.
+    for frame in frames:
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+        image = pydicom.dcmread(archive.files[source.ReferencedSOPInstanceUID], stop_before_pixels=True)
+        assert source.ReferencedSOPClassUID == image.SOPClassUID
+        assert frame.PlanePositionSequence[0].ImagePositionPatient == pytest.approx(image.ImagePositionPatient)
 
     viewer.open(f"/workstation/studies/{study}")
-    page.get_by_text("Painted by hand").first.wait_for()
+    page.get_by_text("Painted by hand").first.dblclick()
+    page.get_by_role("button", name="Yes").click()
+    found = "() => window.services.segmentationService.getSegmentations().length"
+    viewer.wait_for(lambda: viewer.evaluate(found), "the segmentation again")
+
+
+def test_what_is_painted_becomes_valid_structures_too(
+    open_viewer: Callable[..., Viewer], archive: Archive, tmp_path: Path
+) -> None:
+    study = STACKS["mr, 35 sagittal slices"]
+    viewer = open_viewer(f"/workstation/studies/{study}?mode=segmentation")
+    viewer.button("addSegmentation").click()
+    viewer.button("Brush-btn").click()
+    viewer.drag((-60, 0), (0, 40), (60, 60))
+    export(viewer, "DICOM RTSS", "Contours of what was painted")
+    stored = only_instance(viewer, archive, study, "RTSTRUCT")
+    assert faults_of(stored, tmp_path / "structures.dcm") == []
+    assert stored.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints > 10
+    frame = stored.ReferencedFrameOfReferenceSequence[0]
+    (series,) = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence
+    assert all(image.ReferencedSOPInstanceUID in archive.files for image in series.ContourImageSequence)
+
+    viewer.open(f"/workstation/studies/{study}")
+    viewer.page.get_by_text("Contours of what was painted").first.dblclick()
+    viewer.page.get_by_role("button", name="Yes").click()
+    found = "() => window.services.segmentationService.getSegmentations().length"
+    viewer.wait_for(lambda: viewer.evaluate(found), "the structures again")
+
+
+def export(viewer: Viewer, form: str, name: str) -> None:
+    """Keep the segmentation that was painted, by the menu that a reader uses."""
+    viewer.button("segmentation-collapsed-more-btn-Labelmap").click()
+    viewer.page.get_by_role("menuitem", name="Export").hover()
+    viewer.page.get_by_role("menuitem", name=form).click()
+    viewer.page.get_by_role("dialog").get_by_role("textbox").fill(name)
+    viewer.page.get_by_role("button", name="Save").click()
+
+
+def only_instance(viewer: Viewer, archive: Archive, study: str, modality: str) -> pydicom.Dataset:
+    """The one object of this kind in a study, as soon as it is there."""
+    viewer.wait_for(lambda: archive.query(f"/studies/{study}/series", Modality=modality), f"{modality} in the archive")
+    series = archive.query(f"/studies/{study}/series", Modality=modality)[0]["0020000E"]["Value"][0]
+    instance = archive.query(f"/studies/{study}/series/{series}/instances")[0]["00080018"]["Value"][0]
+    return archive.read(f"/studies/{study}/series/{series}/instances/{instance}")
 
 
 def test_a_whole_slide_is_drawn_from_its_tiles(open_viewer: Callable[..., Viewer], archive: Archive) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from pydicom.pixels import apply_modality_lut
 
 from tests.browser.conftest import Archive
+from tests.support.dciodvfy import faults_of
 from tests.support.viewer import Viewer
 
 pytestmark = pytest.mark.browser
@@ -55,7 +54,7 @@ def test_a_series_is_drawn_with_its_true_values_and_scrolls_by_wheel_and_keys(
 
 
 def test_a_measurement_is_saved_as_a_report_and_found_after_a_reload(
-    open_viewer: Callable[..., Viewer], archive: Archive
+    open_viewer: Callable[..., Viewer], archive: Archive, tmp_path: Path
 ) -> None:
     viewer = open_viewer(f"/workstation/studies/{CT_HEAD}")
     page = viewer.page
@@ -77,6 +76,7 @@ def test_a_measurement_is_saved_as_a_report_and_found_after_a_reload(
     report = archive.read(f"/studies/{CT_HEAD}/series/{series}/instances/{instance}")
     assert report.PatientID == "8775070"
     assert said.split()[0] in str(round(float(_length(report)), 1))
+    assert faults_of(report, tmp_path / "report.dcm") == []
 
     viewer.open(f"/workstation/studies/{CT_HEAD}")
     page.get_by_text("Length of the head").first.dblclick()
@@ -118,16 +118,6 @@ def test_a_key_image_is_kept_by_one_key_and_marked_after_a_reload(
     viewer.page.keyboard.press("Shift+K")
     viewer.wait_for(lambda: viewer.values([])["imageId"] == shown, "the key image again")
     viewer.wait_for(lambda: viewer.pane_text() >= {"Key", "image"}, "its mark")
-
-
-def faults_of(ds: pydicom.Dataset, path: Path) -> list[str]:
-    """What dciodvfy calls an error; nothing where it is not installed."""
-    tool = Path(sys.executable).with_name("dciodvfy")
-    if not tool.exists():
-        return []
-    ds.save_as(path)
-    done = subprocess.run([tool, "-new", path], capture_output=True, text=True, check=False)
-    return [line for line in done.stderr.splitlines() if line.startswith("Error")]
 
 
 def test_an_address_cannot_make_the_viewer_ask_elsewhere(open_viewer: Callable[..., Viewer]) -> None:

@@ -43,13 +43,14 @@ from vesalius.web.viewer_site import ViewerFolder, ViewerSite
 _FILES = files("vesalius.web")
 _PAGE = Template((_FILES / "templates" / "viewer.html").read_text(encoding="utf-8"))
 _MISSING = Template((_FILES / "templates" / "no-viewer.html").read_text(encoding="utf-8"))
-# What is ours in the viewer: its configuration, layouts, key images and colours.
+# What is ours in the viewer: its configuration, layouts, key images, what its segmentations lack, and colours.
 _OWN = {
     name: ((_FILES / "static" / f"viewer-{name}").read_bytes(), kind)
     for name, kind in (
         ("config.js", "text/javascript"),
         ("layouts.js", "text/javascript"),
         ("key-images.js", "text/javascript"),
+        ("segmentations.js", "text/javascript"),
         ("theme.css", "text/css"),
     )
 }

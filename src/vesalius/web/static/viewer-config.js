@@ -75,7 +75,11 @@
   window.config = {
     name: 'vesalius',
     routerBasename: viewer,
-    extensions: [window.vesaliusLayouts.extension, window.vesaliusKeyImages.extension],
+    extensions: [
+      window.vesaliusLayouts.extension,
+      window.vesaliusKeyImages.extension,
+      window.vesaliusSegmentations.extension,
+    ],
     modes: [],
     // No tour at the first study: it lies over the images.
     customizationService: [{ 'ohif.tours': { $set: [] }, ...overlays, ...window.vesaliusKeyImages.customizations }],
