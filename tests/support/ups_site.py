@@ -10,24 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
-from pynetdicom.sop_class import (
-    UnifiedProcedureStepEvent,
-    UnifiedProcedureStepPull,
-    UnifiedProcedureStepPush,
-    UnifiedProcedureStepQuery,
-    UnifiedProcedureStepWatch,
-)
 
-PUSH, PULL, WATCH, QUERY, EVENT = (
-    UnifiedProcedureStepPush,
-    UnifiedProcedureStepPull,
-    UnifiedProcedureStepWatch,
-    UnifiedProcedureStepQuery,
-    UnifiedProcedureStepEvent,
-)
+PUSH, WATCH, PULL, EVENT, QUERY = (f"1.2.840.10008.5.1.4.34.6.{number}" for number in range(1, 6))
 GLOBAL = "1.2.840.10008.5.1.4.34.5"
 FILTERED = "1.2.840.10008.5.1.4.34.5.1"
 
@@ -68,13 +56,14 @@ class System:
             ae.add_supported_context(EVENT)
 
         def took(event: Event) -> tuple[int, None]:
+            request: Any = event.request
             told = Told(
                 event.event_type or 0,
-                str(event.request.AffectedSOPInstanceUID),
+                str(request.AffectedSOPInstanceUID),
                 event.event_information,
                 bool(event.assoc.requestor.role_selection),
             )
-            assert event.request.AffectedSOPClassUID == PUSH
+            assert request.AffectedSOPClassUID == PUSH
             with self._changed:
                 self.told.append(told)
                 self._changed.notify_all()
@@ -150,7 +139,7 @@ class System:
 
     def get(self, uid: str, *tags: int, context: Any = PULL) -> tuple[int, Dataset | None]:
         with self.associated(context) as assoc:
-            response, ds = assoc.send_n_get(list(tags), PUSH, uid)
+            response, ds = assoc.send_n_get([Tag(tag) for tag in tags], PUSH, uid)
             return int(response.Status), ds
 
     def find(self, ds: Dataset, model: Any = QUERY) -> tuple[list[Dataset], int]:

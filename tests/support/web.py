@@ -13,12 +13,19 @@ from typing import Any
 from starlette.applications import Starlette
 
 from tests.support.archive import FixedClock, LocalArchive, local_archive
+from vesalius.archive.commit import Commit
 from vesalius.archive.search import Search
+from vesalius.backends.commitments_sql import SqlCommitments
+from vesalius.backends.hl7_sql import SqlHl7Log
+from vesalius.backends.jobs_sql import SqlJobs
 from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
 from vesalius.backends.ris_sql import SqlRis
+from vesalius.backends.workitems_sql import SqlWorkitems
+from vesalius.hl7.intake import readable
 from vesalius.model.entities import Peer
 from vesalius.ris.rules import RisRules
 from vesalius.web.context import WebContext, WebSettings
+from vesalius.web.hl7_desk import Hl7Desk
 from vesalius.web.routes import create_app
 from vesalius.web.site import Facts, Place
 
@@ -156,6 +163,10 @@ def web(folder: Path, **view: Any) -> Iterator[Web]:
             pool=pool,
             ris=SqlRis(archive.database),
             ris_rules=RisRules(default_issuer="HOSP"),
+            commit=Commit(SqlCommitments(archive.database), archive.index, archive.blobs, FixedClock()),
+            jobs=SqlJobs(archive.database, FixedClock()),
+            hl7=Hl7Desk(SqlHl7Log(archive.database), readable, ("HIS",), ("EMR",)),
+            workitems=SqlWorkitems(archive.database),
             view=WebSettings(**view),
         )
         try:

@@ -65,7 +65,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def services_offered() -> list[tuple[str, str, str, str]]:
     """(UID, name, as SCU, as SCP) of every service but Storage."""
     rows = [(sop.VERIFICATION, sop.name_of(sop.VERIFICATION), "yes", "yes")]
-    rows += [(uid, sop.name_of(uid), "yes", "yes") for uid in (*contexts.QUERY_RETRIEVE, *contexts.NORMALIZED)]
+    provider_only = frozenset(sop.UPS_CLASSES)
+    rows += [
+        (uid, sop.name_of(uid), "no" if uid in provider_only else "yes", "yes")
+        for uid in (*contexts.QUERY_RETRIEVE, *contexts.NORMALIZED)
+    ]
     return rows
 
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from vesalius.app.settings_web import WebSettings
 from vesalius.model.dicom_json_entries import BULK_BYTES, BULK_NUMBERS, BULK_TEXT
 from vesalius.standard.dictionary import describe
+from vesalius.web import ups_events
 from vesalius.web.errors import STATUS_OF
 from vesalius.web.qido import MOST_COUNTED
 from vesalius.web.qido_headers import MOST_READ
@@ -111,6 +112,22 @@ def _metadata() -> Iterator[str]:
     )
 
 
+def _workitems() -> Iterator[str]:
+    yield (
+        "The worklist of the DICOM service (PS3.4 annex CC) by another door: the same workitems, states and "
+        "subscribers. A body is one data set as DICOM JSON or XML. A search matches by any attribute, in sequences by "
+        "paths; unasked it answers the return keys of type 1 and 2 of PS3.4 Table CC.2.5-3. The Transaction UID, which "
+        "is the lock, is taken from the body or the query string and never answered. A refusal names its status of "
+        "annex CC in `detail`; a Transaction UID that is missing is 400, one that does not fit and a state that does "
+        "not allow the request are 409, what was deleted after its time (`workitems.keep`) is 410."
+    )
+    paths = " and ".join(f"`{path}`" for path in ups_events.PATHS)
+    yield (
+        f"Events come on a web socket, {paths}, one text frame of DICOM JSON each. A connection begins with what no "
+        "connection of this AE title was sent yet. A page of another origin opens none (403)."
+    )
+
+
 def page() -> str:
     """`docs/reference/dicomweb.md`."""
     parts = [
@@ -141,6 +158,8 @@ def page() -> str:
         "WADO-RS send, means as stored. Parameters of pictures (`rows`, `columns`, `region`, `windowCenter`, "
         "`windowWidth`, `imageQuality`, `annotation`, `presentationUID`, `frameNumber`) do not go together with "
         "`application/dicom`, nor `transferSyntax` with a picture: 400.",
+        "## Workitems (UPS-RS)",
+        *_workitems(),
         "## Statuses",
         statuses_table(),
         "## The HTTP below",
@@ -163,7 +182,8 @@ def conformance() -> Iterator[str]:
     """The section of the conformance statement."""
     yield "### 5.5 DICOMweb"
     yield (
-        f"Origin server of the Studies Service (PS3.18 10) and of the URI Service (PS3.18 9), root `{ROOT}`. The media "
+        f"Origin server of the Studies Service (PS3.18 10), the Worklist Service (PS3.18 11) and the URI Service "
+        f"(PS3.18 9), root `{ROOT}`. The media "
         "types, parameters and statuses of each transaction are in [DICOMweb](dicomweb.md)."
     )
     yield _table(
@@ -182,6 +202,8 @@ def _grouped() -> dict[tuple[str, str], list[str]]:
 
 
 def _kind(one: Transaction) -> str:
+    if one.path.startswith("/workitems"):
+        return f"{one.name} (UPS-RS)"
     if one.name.startswith("Search"):
         return "Search (QIDO-RS)"
     if one.method == "POST":

@@ -365,6 +365,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
         caller=ArchiveCaller(archive),
         ris=archive.ris,
         ris_rules=archive.ris_rules,
+        workitems=archive.workitems,
         view=WebSettings(
             ae_title=settings.server.ae_title,
             version=__version__,
@@ -382,6 +383,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
             assets=assets_folder(settings),
             upload_idle=web.upload_idle,
             store_bytes=web.store_size,
+            worklist_label=settings.workitems.label,
             undelete_window=settings.store.undelete_window,
             uploads=spool_settings(settings),
         ),

@@ -198,7 +198,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
             port=http.port,
             interface=Interfaces.ASGI,
             log_enabled=False,
-            websockets=False,
+            websockets=True,
             runtime_threads=1,
             ssl_cert=Path(certificate) if http.tls else None,
             ssl_key=Path(key or certificate) if http.tls else None,

@@ -89,6 +89,10 @@ class Refused(WrongState):
         self.status = status
 
 
+class Gone(Refused):
+    """The workitem was here and its content is deleted: C307, as if it had never been, and 410 over HTTP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What follows: the next state, or none and a status. A status of 0 with a state is the way through."""

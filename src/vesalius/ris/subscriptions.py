@@ -13,8 +13,8 @@ from vesalius.model import workitems as w
 from vesalius.model.entities import Values
 from vesalius.model.identifiers import is_valid_aet
 from vesalius.model.orders import By
-from vesalius.model.workitems import GlobalSubscription, Happening, Refused, Subscription, Workitem
-from vesalius.ports.workitems import WorkitemWork
+from vesalius.model.workitems import GlobalSubscription, Gone, Happening, Refused, Subscription, Workitem
+from vesalius.ports.workitems import WorkitemView, WorkitemWork
 from vesalius.standard import statuses
 
 GLOBAL, FILTERED = "global", "filtered"
@@ -27,7 +27,7 @@ def subscribe(work: WorkitemWork, by: By, uid: str, aet: str, *, locked: bool, k
     _check(aet)
     origin = _ORIGIN.get(uid, "")
     if not origin:
-        item = _item(work, uid)
+        item = present(work, uid)
         work.subscribe(item.ref, Subscription(aet, locked))
         work.tell(aet, uid, Happening.STATE, w.state_report(item))
     else:
@@ -47,7 +47,7 @@ def unsubscribe(work: WorkitemWork, by: By, uid: str, aet: str) -> None:
         work.suspend(aet, filtered=True)
         work.unsubscribe_all(aet, (FILTERED,))
     else:
-        work.unsubscribe(_item(work, uid).ref, aet)
+        work.unsubscribe(present(work, uid).ref, aet)
     work.announce("workitem-unsubscribed", by, {"workitem": uid, "aet": aet})
 
 
@@ -93,10 +93,12 @@ def _subscribe_globally(work: WorkitemWork, aet: str, locked: bool, keys: Values
         after = page[-1].ref
 
 
-def _item(work: WorkitemWork, uid: str) -> Workitem:
-    item = work.get(uid)
+def present(view: WorkitemView, uid: str) -> Workitem:
+    """A workitem that is here. Raises `Refused` (C307), `Gone` where it was deleted."""
+    item = view.get(uid)
     if item is None or item.gone:
-        raise Refused(statuses.UPS_NO_SUCH_WORKITEM, w.MEANING[statuses.UPS_NO_SUCH_WORKITEM])
+        status = statuses.UPS_NO_SUCH_WORKITEM
+        raise (Refused if item is None else Gone)(status, w.MEANING[status])
     return item
 
 

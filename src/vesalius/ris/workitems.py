@@ -25,7 +25,7 @@ from vesalius.model.orders import By
 from vesalius.model.workitem_query import WorkitemQuery
 from vesalius.model.workitems import FINAL, Happening, Refused, Workitem, WorkitemState, WorkitemVerb
 from vesalius.ports.workitems import Workitems, WorkitemView, WorkitemWork
-from vesalius.ris.subscriptions import subscribe_new
+from vesalius.ris import subscriptions
 from vesalius.standard import statuses
 from vesalius.standard.dictionary import describe
 
@@ -42,18 +42,21 @@ class Done:
 
 def get(view: WorkitemView, uid: str) -> Workitem:
     """One workitem. Raises `Refused` (C307) where it is not here (any more)."""
-    item = view.get(uid)
-    if item is None or item.gone:
-        raise Refused(statuses.UPS_NO_SUCH_WORKITEM, w.MEANING[statuses.UPS_NO_SUCH_WORKITEM])
-    return item
+    return subscriptions.present(view, uid)
 
 
 def find(workitems: Workitems, query: WorkitemQuery) -> Iterator[list[Values]]:
     """The answers to a question, in pages, in the order in which the workitems were created. Blocks."""
+    for page in matching(workitems, query):
+        yield [query.answer(item) for item in page]
+
+
+def matching(workitems: Workitems, query: WorkitemQuery) -> Iterator[list[Workitem]]:
+    """The workitems that a question means, in the same order. Blocks."""
     after = 0
     while True:
         page = workitems.look(lambda view: view.search(query.narrow, after=after, limit=PAGE))  # noqa: B023 - now
-        yield [query.answer(item) for item in page if query.matches(item)]
+        yield [item for item in page if query.matches(item)]
         if len(page) < PAGE:
             return
         after = page[-1].ref
@@ -78,7 +81,7 @@ def create(work: WorkitemWork, by: By, uid: str, values: Values, *, label: str) 
             "there is a workitem with this UID already", hint="it was deleted" if there.gone else f"it is {there.state}"
         )
     item = work.add(Workitem(uid, WorkitemState.SCHEDULED, kept, at=by.at, changed_at=by.at, creator=by.who))
-    for aet in subscribe_new(work, item):
+    for aet in subscriptions.subscribe_new(work, item):
         work.tell(aet, uid, Happening.STATE, w.state_report(item))
         if assigned := w.assignment_report(item):
             work.tell(aet, uid, Happening.ASSIGNED, assigned)

@@ -32,6 +32,7 @@ from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
 from vesalius.ports.pixels import Transcoder
 from vesalius.ports.ris import Ris
+from vesalius.ports.workitems import Workitems
 from vesalius.ris.rules import RisRules
 from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
@@ -69,6 +70,7 @@ class WebSettings:
     assets: Path | None = None  # folder of the viewer's files, installed from npm; None: there is no viewer
     upload_idle: float = 60.0  # an upload that brings nothing for this long is ended
     store_bytes: int = 64 << 30  # largest body of STOW-RS; 0: no limit
+    worklist_label: str = "Worklist"  # of workitems that name none (PS3.4 CC.2.5)
     undelete_window: float = 30 * 86400.0  # how long a deletion can be taken back
     uploads: SpoolSettings | None = None  # where uploads wait; None: there are none
 
@@ -98,6 +100,7 @@ class WebContext:
     caller: Caller | None = None  # None: peers are not called from here
     ris: Ris | None = None  # orders, schedule, patients; None: there is no workflow
     ris_rules: RisRules = field(default_factory=RisRules)
+    workitems: Workitems | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)

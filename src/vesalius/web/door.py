@@ -5,7 +5,8 @@ hides one of them, a Content-Length beside Transfer-Encoding, from us; so after 
 closed, as RFC 9112 6.1 demands for these, and nothing that follows is taken for a request. A Host that is no host name
 is 400. Where the port listens on loopback alone, a Host that is not this machine is 421: a page of
 a stranger whose name suddenly means 127.0.0.1 (DNS rebinding) would read patients through the browser of the one
-who sits here. What changes something is not taken from a page of another origin: 403.
+who sits here. What changes something is not taken from a page of another origin, nor is a web socket opened for one,
+which no rule of browsers forbids: 403.
 
 Answers. Nothing may be framed, sniffed, kept by a shared cache or run that is not ours (T15); a handler that needs
 another policy sets its own. A 405 names every method that the address has.
@@ -52,6 +53,12 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it at the door."""
+        if scope["type"] == "websocket":
+            if self._refuse(scope) is None:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})  # before it is open: 403
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -102,7 +109,9 @@ class Door:
                 "this service answers under the names of its own machine alone",
                 "Reach it as localhost, or say its name in web.public_url.",
             )
-        if scope["method"] not in _SAFE and (site == b"cross-site" or self._is_foreign(origin, host)):
+        # Opening a web socket is a GET, but what is heard on it is read by the page that opened it.
+        guarded = scope["type"] == "websocket" or scope["method"] not in _SAFE
+        if guarded and (site == b"cross-site" or self._is_foreign(origin, host)):
             return problem_response(403, "a page of another origin may not change anything here")
         return None
 

@@ -66,7 +66,7 @@ class Feed(Generic[E]):
     source: Source[E]
     instead: str  # what those may ask who cannot listen
     listeners: int = 0
-    _newest: int = -1  # the last event that was looked at
+    newest: int = -1  # the last event that was looked at
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
 
@@ -131,11 +131,11 @@ class Feed(Generic[E]):
                 spoke = now
                 yield b": still here\n\n"
             if len(found) < PAGE:
-                await self._wait(since, BEAT)
+                await self.wait(since, BEAT)
 
-    async def _wait(self, since: int, seconds: float) -> None:
+    async def wait(self, since: int, seconds: float) -> None:
         """Until there is an event after `since`, or so long."""
-        if self._newest > since:
+        if self.newest > since:
             return
         try:
             await asyncio.wait_for(self._news.wait(), seconds)
@@ -150,9 +150,9 @@ class Feed(Generic[E]):
             try:
                 newest = await self.ctx.call(self.source.newest)
             except (VesaliusError, Problem):
-                newest = self._newest  # away for a moment: its listeners wait on
-            if newest != self._newest:
-                self._newest = newest
+                newest = self.newest  # away for a moment: its listeners wait on
+            if newest != self.newest:
+                self.newest = newest
                 self._news.set()
                 self._news = asyncio.Event()
             await asyncio.sleep(LOOK)

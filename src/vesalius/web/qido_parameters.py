@@ -95,7 +95,7 @@ class Search:
 
 
 @dataclass(slots=True)
-class _Keys:
+class Keys:
     """The identifier as it grows."""
 
     values: Values = field(default_factory=dict)
@@ -146,12 +146,12 @@ def understand(
     if len(pairs) > MOST_PARAMETERS:
         raise Problem(400, f"more than {MOST_PARAMETERS} query parameters")
     reserved: dict[str, list[str]] = {}
-    keys = _Keys()
+    keys = Keys()
     for name, text in pairs:
         if name in _RESERVED:
             reserved.setdefault(name, []).append(text)
             continue
-        path = _path(name)
+        path = attribute_path(name)
         if path[0] not in _ANSWERED and _is_kept(path, target.level):
             keys.match(path, text)
         elif target.level is Level.IMAGE and _is_in_headers(path):
@@ -168,7 +168,7 @@ def understand(
         _include_all(keys, target.level)
     for name in fields:
         if name.strip().lower() != "all":
-            path = _path(name.strip())
+            path = attribute_path(name.strip())
             if path[0] not in _ANSWERED and _is_kept(path, target.level):
                 keys.include(path)
             elif target.level is Level.IMAGE and _is_in_headers(path):
@@ -206,7 +206,7 @@ def understand(
     return Search(query, CONDITIONAL - asked, warnings, nothing=not named_above, beyond=beyond)
 
 
-def _name_path(keys: _Keys, target: Target) -> bool:
+def _name_path(keys: Keys, target: Target) -> bool:
     """Add the study and series of the path. False where a parameter names another one than the path."""
     for tag, uid in ((STUDY, target.study), (SERIES, target.series)):
         if uid is None:
@@ -218,14 +218,15 @@ def _name_path(keys: _Keys, target: Target) -> bool:
     return True
 
 
-def _include_all(keys: _Keys, level: Level) -> None:
+def _include_all(keys: Keys, level: Level) -> None:
     for row in ATTRIBUTES:
         if row.level <= level and row.tag not in _ANSWERED:
             keys.values.setdefault(row.tag, ())
             keys.asked.add(row.tag)
 
 
-def _path(name: str) -> tuple[int, ...]:
+def attribute_path(name: str) -> tuple[int, ...]:
+    """The tags that a name leads through: sequences, then the attribute. Raises `Problem` (400)."""
     steps = name.split(".")
     if len(steps) > DEPTH:
         raise Problem(400, f"an attribute path is deeper than {DEPTH} sequences")

@@ -41,6 +41,8 @@ from vesalius.web import (
     stow,
     thumbnail,
     uploads,
+    ups,
+    ups_events,
     volume_slices,
     volumes,
     wado,
@@ -68,6 +70,8 @@ DICOM_WEB: tuple[ModuleType, ...] = (
     metadata,
     stow,
     delete,
+    ups,
+    ups_events,
     capabilities,
 )
 API: tuple[ModuleType, ...] = (

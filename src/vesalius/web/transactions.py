@@ -86,6 +86,40 @@ _PARTIAL = (200, 206, 400, 404, 406, 410)
 _STORED = (200, 202, 400, 409, 413, 415, 503)
 
 
+_ITEM = "/workitems/{workitem}"
+_ITEM_BODY = (DICOM_JSON, DICOM_XML)
+_SUBSCRIBER = f"{_ITEM}/subscribers/{{aet}}"
+_CHANGED = (200, 400, 404, 409, 410, 415)
+_CREATED = (Parameter("workitem", "UID of the workitem; also AffectedSOPInstanceUID, or the UID alone"),)
+_UPDATED = (Parameter("transaction-uid", "the lock of one in progress; also transaction, or the UID alone"),)
+_SUBSCRIBED = (
+    Parameter("deletionlock", "true: the workitem stays until this subscription ends"),
+    Parameter("filter", "attribute=value,attribute=value, of the filtered subscription", repeated=True),
+)
+_FOUND_ITEMS = (DICOM_JSON, JSON, MULTIPART_XML)
+WORKITEMS: tuple[Transaction, ...] = (
+    Transaction("POST", "/workitems", "Create Workitem", "11.4", (), _ITEM_BODY, _CREATED, (201, 400, 409, 415)),
+    Transaction(
+        "GET", "/workitems", "Search for Workitems", "11.9", _FOUND_ITEMS, (), SEARCH_PARAMETERS, (200, 400, 406)
+    ),
+    Transaction(
+        "GET", _ITEM, "Retrieve Workitem", "11.5", (DICOM_JSON, JSON, DICOM_XML), (), (ACCEPT,),
+        (200, 400, 404, 406, 410),
+    ),
+    Transaction("POST", _ITEM, "Update Workitem", "11.6", (), _ITEM_BODY, _UPDATED, _CHANGED),
+    Transaction("PUT", f"{_ITEM}/state", "Change Workitem State", "11.7", (), _ITEM_BODY, (), _CHANGED),
+    Transaction(
+        "POST", f"{_ITEM}/cancelrequest", "Request Cancellation", "11.8", (), _ITEM_BODY, (),
+        (202, 400, 404, 409, 410, 415),
+    ),
+    Transaction("POST", _SUBSCRIBER, "Subscribe", "11.10", (), (), _SUBSCRIBED, (201, 400, 404, 410)),
+    Transaction("DELETE", _SUBSCRIBER, "Unsubscribe", "11.11", (), (), (), (200, 400, 404, 410)),
+    Transaction(
+        "POST", f"{_SUBSCRIBER}/suspend", "Suspend Global Subscription", "11.12", (), (), (), (200, 400, 409)
+    ),
+)  # fmt: skip
+
+
 def _search(path: str, what: str) -> Transaction:
     return Transaction("GET", path, f"Search for {what}", "10.6", _FOUND, (), SEARCH_PARAMETERS, _SEARCHED)
 
@@ -163,6 +197,7 @@ TRANSACTIONS: tuple[Transaction, ...] = (
         )
         for path, what in ((_STUDY, "Study"), (_SERIES, "Series"), (_INSTANCE, "Instance"))
     ),
+    *WORKITEMS,
     Transaction(
         "GET", "/wado", "Retrieve by WADO-URI", "9", (*RENDERED, DICOM, *VIDEO, *DOCUMENTS), (), URI_PARAMETERS,
         (200, 304, 400, 404, 406),
