@@ -346,7 +346,10 @@ def web_context(archive: Archive, site: Site) -> WebContext:
 
     from vesalius import __version__
     from vesalius.app.caller import ArchiveCaller
+    from vesalius.backends.hl7_sql import SqlHl7Log
+    from vesalius.hl7.intake import readable
     from vesalius.web.context import WebContext, WebSettings
+    from vesalius.web.hl7_desk import Hl7Desk
 
     settings = archive.settings
     web = settings.web
@@ -366,6 +369,14 @@ def web_context(archive: Archive, site: Site) -> WebContext:
         ris=archive.ris,
         ris_rules=archive.ris_rules,
         workitems=archive.workitems,
+        commit=archive.commit,
+        jobs=archive.jobs,
+        hl7=Hl7Desk(
+            SqlHl7Log(archive.database),
+            readable,
+            tuple(one.name for one in settings.hl7.sources),
+            tuple(one.name for one in settings.hl7.destinations),
+        ),
         view=WebSettings(
             ae_title=settings.server.ae_title,
             version=__version__,

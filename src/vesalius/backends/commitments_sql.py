@@ -14,7 +14,8 @@ from typing import Any
 from vesalius.backends import schema_jobs
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.jobs_sql import close, enqueue, enqueue_leased, fail
-from vesalius.backends.listing_sql import newest
+from vesalius.backends.listing_sql import newest, older_than
+from vesalius.backends.ris_sql import in_transaction
 from vesalius.model.commitments import (
     COMMITTED,
     DUPLICATE_TRANSACTION,
@@ -25,8 +26,10 @@ from vesalius.model.commitments import (
     CommitmentState,
     Role,
 )
+from vesalius.model.orders import By, Link, RequestedProcedure, ScheduledStep
 from vesalius.ports.commitments import JobOf
 from vesalius.ports.jobs import Job, Lease, LeaseLost
+from vesalius.ports.ris import RisWork
 
 _FIELDS = (
     "id, role, transaction_uid, peer, aet, called_aet, address, association, state, instances, failed, reports, study, "
@@ -58,12 +61,24 @@ _ENDED = "UPDATE commitment SET state = ?, active = 0, done_at = ?, remark = ? W
 _RESULT = "UPDATE commitment SET state = ?, failed = ?, done_at = ?, remark = '' WHERE id = ?"
 _COUNTS = "SELECT role, state, COUNT(*) FROM commitment GROUP BY role, state"
 # Of rows that are current and of those that are conflict copies alike: the promise was about a SOP Instance UID.
-_PROMISED = (
-    "SELECT COUNT(DISTINCT instance.sop_instance_uid) FROM study CROSS JOIN series CROSS JOIN instance "
+_IS_PROMISED = (
+    "FROM study CROSS JOIN series CROSS JOIN instance "
     "CROSS JOIN commitment_instance CROSS JOIN commitment WHERE series.study_ref = study.id "
     "AND instance.series_ref = series.id AND commitment_instance.sop_instance = instance.sop_instance_uid "
     "AND commitment.id = commitment_instance.commitment_ref AND commitment_instance.reason = 0 "
-    "AND commitment.role = 'scp' AND study.study_instance_uid = ?"
+    "AND commitment.role = 'scp' AND study.study_instance_uid"
+)
+_PROMISED = f"SELECT COUNT(DISTINCT instance.sop_instance_uid) {_IS_PROMISED} = ?"
+_PROMISED_OF = (
+    f"SELECT study.study_instance_uid, COUNT(DISTINCT instance.sop_instance_uid) {_IS_PROMISED} IN (?) "
+    "GROUP BY study.study_instance_uid"
+)
+# The studies that the committed instances of a request lie in, with how many.
+_STUDIES = (
+    "SELECT study.study_instance_uid, COUNT(DISTINCT instance.sop_instance_uid) FROM commitment_instance "
+    "CROSS JOIN instance CROSS JOIN series CROSS JOIN study WHERE commitment_instance.commitment_ref = ? "
+    "AND commitment_instance.reason = 0 AND instance.sop_instance_uid = commitment_instance.sop_instance "
+    "AND series.id = instance.series_ref AND study.id = series.study_ref GROUP BY study.study_instance_uid"
 )
 _OPEN = (CommitmentState.PLANNED, CommitmentState.ASKED, CommitmentState.REFUSED, CommitmentState.EXPIRED)
 
@@ -124,7 +139,7 @@ class SqlCommitments:
 
     def list(
         self, *, role: Role | None = None, state: CommitmentState | None = None, peer: str = "", transaction: str = "",
-        limit: int = 100,
+        before: int = 0, limit: int = 100,
     ) -> list[Commitment]:  # fmt: skip
         """See `Commitments.list`."""
         equal = {
@@ -133,7 +148,9 @@ class SqlCommitments:
             "peer": peer,
             "transaction_uid": transaction,
         }
-        return [_commitment(row) for row in newest(self._database, "commitment", _FIELDS, limit, equal=equal)]
+        more = older_than(before)
+        rows = newest(self._database, "commitment", _FIELDS, limit, equal=equal, more=more)
+        return [_commitment(row) for row in rows]
 
     def checked(
         self, lease: Lease, commitment: int, reasons: Sequence[int], now: str, seconds: float, report: Job
@@ -149,6 +166,7 @@ class SqlCommitments:
             following = enqueue_leased(tx, report, now, lease.owner, seconds)
             if following is None:
                 raise LeaseLost
+            _tell_workflow(tx, commitment, now)
             return following
 
         return self._database.transaction(act, durable=True)
@@ -220,10 +238,44 @@ class SqlCommitments:
                 params.append(value)
         return int(self._database.lookup(lambda tx: tx.rows(sql, params))[0][0])
 
+    def promised_of(self, studies: Sequence[str]) -> Mapping[str, int]:
+        """See `Commitments.promised_of`."""
+        if not studies:
+            return {}
+        rows = self._database.lookup(lambda tx: tx.rows_in(_PROMISED_OF, list(dict.fromkeys(studies))))
+        return {row[0]: row[1] for row in rows}
+
     def counts(self) -> Mapping[tuple[Role, CommitmentState], int]:
         """See `Commitments.counts`."""
         rows = self._database.lookup(lambda tx: tx.rows(_COUNTS))
         return {(Role(row[0]), CommitmentState(row[1])): row[2] for row in rows}
+
+
+def _tell_workflow(tx: Transaction, commitment: int, now: str) -> None:
+    """The orders that the committed images belong to hear of it: the last statements of the transaction."""
+    found = [(row[0], row[1]) for row in tx.rows(_STUDIES, (commitment,))]
+    if not found:
+        return
+    asker = tx.rows(_BY_ID, (commitment,))[0]
+
+    def work(unit: RisWork) -> None:
+        for study, instances in found:
+            procedure = unit.first(RequestedProcedure, study_uid=study)
+            link = unit.first(Link, study=study)
+            order = link.order if link is not None else procedure.order if procedure is not None else 0
+            if not order:
+                continue
+            step = unit.first(ScheduledStep, procedure_ref=procedure.ref) if procedure is not None else None
+            unit.announce(
+                "images-committed",
+                By(asker[3] or asker[4], now),
+                order=order,
+                step=step.ref if step is not None else 0,
+                study=study,
+                images=str(instances),
+            )
+
+    in_transaction(tx, work)
 
 
 def _told(result: CommitmentResult, sop_instance: str) -> int | None:

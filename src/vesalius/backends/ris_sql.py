@@ -178,6 +178,13 @@ class SqlView:
         rows = self._tx.rows(f"{_EVENTS} {key} = ? ORDER BY id LIMIT ?", (value, limit))
         return [_event(row) for row in rows]
 
+    def histories(self, orders: Sequence[int]) -> list[RisEvent]:
+        """See `RisView.histories`."""
+        if not orders:
+            return []
+        rows = self._tx.rows_in(f"{_EVENTS} order_ref IN (?)", list(dict.fromkeys(orders)))
+        return sorted(map(_event, rows), key=lambda event: event.id)
+
     def last_event(self) -> int:
         """See `RisView.last_event`."""
         return self._tx.rows("SELECT MAX(id) FROM ris_event")[0][0] or 0

@@ -47,9 +47,9 @@ class Commitments(Protocol):
 
     def list(
         self, *, role: Role | None = None, state: CommitmentState | None = None, peer: str = "", transaction: str = "",
-        limit: int = 100,
+        before: int = 0, limit: int = 100,
     ) -> Sequence[Commitment]:  # fmt: skip
-        """Requests, newest first."""
+        """Requests, newest first; those older than `before`."""
         ...
 
     def checked(self, lease: Lease, commitment: int, reasons: Sequence[int], now: str, seconds: float, report: Job) -> (
@@ -82,6 +82,10 @@ class Commitments(Protocol):
 
     def promised(self, study: str, series: str = "", sop_instance: str = "") -> int:
         """How many kept instances under these keys this archive has committed itself to."""
+        ...
+
+    def promised_of(self, studies: Sequence[str]) -> Mapping[str, int]:
+        """The same for each of many studies; none for those without a promise."""
         ...
 
     def counts(self) -> Mapping[tuple[Role, CommitmentState], int]:

@@ -192,6 +192,10 @@ class RisView(Protocol):
         """The events of one patient or order, oldest first."""
         ...
 
+    def histories(self, orders: Sequence[int]) -> list[RisEvent]:
+        """The events of many orders, oldest first."""
+        ...
+
     def last_event(self) -> int:
         """The number of the newest event; 0 where there is none."""
         ...

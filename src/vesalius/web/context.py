@@ -20,6 +20,7 @@ from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from vesalius.archive.commit import Commit
 from vesalius.archive.frames import Frames
 from vesalius.archive.ingest import Ingest
 from vesalius.archive.retrieve import Retrieve
@@ -30,6 +31,7 @@ from vesalius.model.query import QueryLimits
 from vesalius.ports.blobs import BlobStore
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
+from vesalius.ports.jobs import Jobs
 from vesalius.ports.pixels import Transcoder
 from vesalius.ports.ris import Ris
 from vesalius.ports.workitems import Workitems
@@ -37,6 +39,7 @@ from vesalius.ris.rules import RisRules
 from vesalius.web.caller import Caller
 from vesalius.web.door import LOOPBACK_HOSTS
 from vesalius.web.errors import Problem
+from vesalius.web.hl7_desk import Hl7Desk
 from vesalius.web.site import Site
 from vesalius.web.spaces import Spaces
 from vesalius.web.volume_store import VolumeStore
@@ -56,6 +59,7 @@ class WebSettings:
     hosts: frozenset[str] | None = None  # names that this service is reached by; None: any
     dicom_web: str = "/dicom-web"
     api: str = "/api"
+    fhir: str = "/fhir"
     viewer: str = "/viewer"
     no_match_status: int = 200  # of a search without a match: 200 with [] (2025 and later) or 204 (before)
     results: int = 10_000  # most answers of one search
@@ -101,6 +105,9 @@ class WebContext:
     ris: Ris | None = None  # orders, schedule, patients; None: there is no workflow
     ris_rules: RisRules = field(default_factory=RisRules)
     workitems: Workitems | None = None
+    commit: Commit | None = None  # storage commitment, in both roles
+    jobs: Jobs | None = None
+    hl7: Hl7Desk | None = None  # the log of messages; None: HL7 is not spoken
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: answers without an end come to one
     frames: Frames = field(init=False)  # what it works out of instances is shared by everything that opens frames
     pixel_pool: ThreadPoolExecutor = field(init=False)
