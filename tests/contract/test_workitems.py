@@ -276,16 +276,16 @@ def test_each_receiver_has_one_job_that_cannot_be_closed_while_there_is_more_to_
 def test_a_web_socket_receiver_goes_on_where_it_was(kept: SqlWorkitems) -> None:
     create(kept, "1.1")
     subscribe(kept, "1.1", "WEB")
-    first = kept.unheard("WEB", None)
-    assert len(first) == 1
-    kept.heard("WEB", first[0].id)
-    assert kept.unheard("WEB", None) == []
+    assert kept.heard_to("WEB") == 0
+    (first,) = kept.unheard("WEB", 0)
+    kept.heard("WEB", first.id)
+    assert kept.unheard("WEB", kept.heard_to("WEB")) == []
     state(kept, "1.1", "IN PROGRESS")
-    (second,) = kept.unheard("WEB", None)
-    assert second.id == kept.last_report() > first[0].id
+    (second,) = kept.unheard("WEB", kept.heard_to("WEB"))
+    assert second.id == kept.last_report() > first.id
     kept.heard("WEB", second.id)
-    kept.heard("WEB", first[0].id)  # from a connection that was slower
-    assert kept.unheard("WEB", None) == []
+    kept.heard("WEB", first.id)  # from a connection that was slower
+    assert kept.heard_to("WEB") == second.id
 
 
 def test_questions_are_answered_in_the_order_of_creation_and_narrowed_down_rightly(kept: SqlWorkitems) -> None:

@@ -237,17 +237,15 @@ class SqlWorkitems:
 
         return self._database.transaction(act, durable=True)
 
-    def unheard(self, aet: str, after: int | None, limit: int = 100) -> list[Report]:
+    def heard_to(self, aet: str) -> int:
+        """See `Workitems.heard_to`."""
+        known = self._database.lookup(lambda tx: tx.rows(_HEARD_TO, (aet,)))
+        return int(known[0][0]) if known else 0
+
+    def unheard(self, aet: str, after: int, limit: int = 100) -> list[Report]:
         """See `Workitems.unheard`."""
-
-        def act(tx: Transaction) -> Sequence[Row]:
-            since = after
-            if since is None:
-                known = tx.rows(_HEARD_TO, (aet,))
-                since = known[0][0] if known else 0
-            return tx.rows(f"{_REPORTED} aet = ? AND id > ? ORDER BY id LIMIT ?", (aet, since, limit))
-
-        return [_report(row) for row in self._database.lookup(act)]
+        sql = f"{_REPORTED} aet = ? AND id > ? ORDER BY id LIMIT ?"
+        return [_report(row) for row in self._database.lookup(lambda tx: tx.rows(sql, (aet, after, limit)))]
 
     def heard(self, aet: str, report: int) -> None:
         """See `Workitems.heard`."""

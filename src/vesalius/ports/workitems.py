@@ -106,8 +106,12 @@ class Workitems(Protocol):
         """Close the job of a receiver unless there is more to tell by now. Raises `LeaseLost`."""
         ...
 
-    def unheard(self, aet: str, after: int | None, limit: int = 100) -> list[Report]:
-        """What a web socket receiver is to be sent after a report; None: after the last one it was sent."""
+    def heard_to(self, aet: str) -> int:
+        """The last report that a web socket receiver was sent; 0: none yet."""
+        ...
+
+    def unheard(self, aet: str, after: int, limit: int = 100) -> list[Report]:
+        """What a web socket receiver is to be sent after a report, oldest first."""
         ...
 
     def heard(self, aet: str, report: int) -> None:

@@ -74,13 +74,15 @@ def routes(ctx: WebContext) -> list[WebSocketRoute]:
             await socket.close(POLICY)
             return
         try:
+            # Before it is open: whatever happens from then on is for this connection, too, however quick another is.
+            heard_to = await ctx.call(kept.heard_to, aet)
             feed.join()
-        except Problem:
+        except (Problem, VesaliusError):
             await socket.close(TRY_LATER)
             return
         try:
             await socket.accept()
-            await _Connection(ctx, kept, feed, socket, aet).run()
+            await _Connection(ctx, kept, feed, socket, aet, heard_to).run()
         finally:
             feed.leave()
 
@@ -90,13 +92,15 @@ def routes(ctx: WebContext) -> list[WebSocketRoute]:
 class _Connection:
     """One web socket."""
 
-    def __init__(self, ctx: WebContext, kept: Workitems, feed: Feed[Report], socket: WebSocket, aet: str) -> None:
+    def __init__(
+        self, ctx: WebContext, kept: Workitems, feed: Feed[Report], socket: WebSocket, aet: str, heard_to: int
+    ) -> None:
         self._ctx = ctx
         self._kept = kept
         self._feed = feed
         self._socket = socket
         self._aet = aet
-        self._sent: int | None = None  # the last report on this connection
+        self._sent = heard_to  # the last report that this connection has behind it
         self._messages = 0
 
     async def run(self) -> None:
