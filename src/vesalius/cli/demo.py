@@ -44,6 +44,6 @@ def demo(
         planned = demo_ris.load(archive)
     import_.show(report, json=json)
     if not json:
-        output.note(f"{planned} steps are planned for today at CT1, MR1, US1 and DX1.")
+        output.note(f"{planned} steps are planned at CT1, MR1, US1 and DX1: see the schedule of the web pages.")
         output.note("Now try: vesalius find, vesalius stats, vesalius ris schedule list")
     raise typer.Exit(exit_codes.OK if report.taken or report.known or report.resumed else exit_codes.FAILED)

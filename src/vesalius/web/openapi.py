@@ -20,6 +20,7 @@ from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
 from vesalius.web.pages import sends
+from vesalius.web.pages.schedule import api as schedule_api
 
 _HEALTH: Schema = {
     "type": "object",
@@ -138,7 +139,7 @@ def operations(ctx: WebContext) -> tuple[Operation, ...]:
     return (
         *SERVICE,
         *changes.OPERATIONS,
-        *(ris_changes.OPERATIONS if ctx.ris is not None else ()),
+        *((*ris_changes.OPERATIONS, *schedule_api.OPERATIONS) if ctx.ris is not None else ()),
         *deletions.OPERATIONS,
         *fusion.OPERATIONS,
         *rois.OPERATIONS,

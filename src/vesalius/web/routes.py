@@ -53,6 +53,7 @@ from vesalius.web.context import WebContext
 from vesalius.web.direct_frames import DirectFrames
 from vesalius.web.door import Door
 from vesalius.web.pages import Pages, sends
+from vesalius.web.pages.schedule import api as schedule_api
 from vesalius.web.site import Facts, Place, Site
 
 __all__ = ["Facts", "Place", "Site", "create_app"]
@@ -78,6 +79,7 @@ API: tuple[ModuleType, ...] = (
     uploads,
     changes,
     ris_changes,
+    schedule_api,
     deletions,
     sends,
     fusion,

@@ -30,5 +30,8 @@ class Room:
 ROOMS: tuple[Room, ...] = (
     Room("studies", "/", "l", "M4 3.5h12a1.5 1.5 0 0 1 1.5 1.5v10a1.5 1.5 0 0 1-1.5 1.5H4A1.5 1.5 0 0 1 2.5 15V5"
                               "A1.5 1.5 0 0 1 4 3.5zM2.5 8h15M7.5 8v8.5"),
+    Room("schedule", "/schedule", "c", "M4 4h12a1.5 1.5 0 0 1 1.5 1.5v10A1.5 1.5 0 0 1 16 17H4"
+         "a1.5 1.5 0 0 1-1.5-1.5v-10A1.5 1.5 0 0 1 4 4z"
+                                       "M2.5 8h15M6.5 2.5v3M13.5 2.5v3M6 11h3v3H6z", lambda ctx: ctx.ris is not None),
     Room("system", "/system", "s", "M2.5 11h3l2-6 4 11 2.5-7 1 2h2.5"),
 )  # fmt: skip

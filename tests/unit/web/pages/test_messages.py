@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.generate import ct, uid
+from tests.support.ris import Hospital, by
 from tests.support.web import Web, web
 
+from vesalius.model.orders import Priority
+from vesalius.model.steps import StepVerb
+from vesalius.ris import schedule
 from vesalius.web.pages.messages import CATALOGUES, LANGUAGES, PSEUDO, Messages, language_of, pseudo
 from vesalius.web.pages.rooms import ROOMS
 
@@ -39,11 +43,23 @@ ADDRESSES = (
     f"/parts/studies/{STUDY}",
     "/parts/search?q=pseudo",
     "/parts/search?q=nobody",
+    "/schedule",
+    "/schedule?view=week",
+    "/schedule?modality=XX",
+    "/schedule/steps/1",
+    "/parts/schedule/steps/2",
+    "/arrivals",
+    "/arrivals?q=nobody",
+    "/orders/new",
+    "/orders/new?patient=1&procedure=CTHEAD%5C99V",
+    "/orders/1",
+    "/parts/orders/patients?q=nobody",
+    "/parts/orders/twins?family=Same&given=Name&born=19700101",
 )
 # What stands on these pages and is no text of ours: values of the made data, names of things, figures.
 DATA = re.compile(
     r"Vesalius|VESALIUS|SELF|[A-Z]{2}|RTSTRUCT|[KMGT]iB|B|Pseudo, Patient|PSEUDO|127\.0\.0\.1|DICOM CT|HEAD"
-    r"|other|SQLite|English|Deutsch|Esc|Enter|echoscu.*|/ready|/metrics|openapi\.json|Test text|[a-zA-Z]"
+    r"|other|GYN|RAD|head|room|SQLite|English|Deutsch|Esc|Enter|echoscu.*|/ready|/metrics|openapi\.json|Test text|[a-zA-Z]"
     r"|[0-9A-Za-z.:@/^ -]*[0-9][0-9A-Za-z.:@/^ -]*"
 )
 MONTHS = CATALOGUES["en"]["form.months"].split()
@@ -186,7 +202,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
                     ct(study, 1, number, patient_id="PSEUDO", patient_name="Pseudo^Patient", StudyDate=date,
                        StudyDescription="HEAD")
                 )  # fmt: skip
+        planned(made)
         yield made
+
+
+def planned(made: Web) -> None:
+    """A day of the schedule: someone late, someone done, an order that waits, two of the same name."""
+    assert made.ctx.ris is not None
+    hospital = Hospital(made.ctx.ris, made.ctx.ris_rules)
+    hospital.stations()
+    for number, at in enumerate(("0800", "0900", "1130")):
+        patient = hospital.patient(f"S-{number}", "Same^Name")
+        order, procedure = hospital.order(patient, priority=Priority.HIGH, reason="7")
+        step = hospital.step(procedure, start=f"20260131{at}")
+        if not number:
+            hospital.ris.change(lambda unit, ref=step.ref: schedule.advance(unit, by(), ref, StepVerb.ARRIVE))
+    hospital.order(patient)
+    hospital.ris.change(lambda unit: schedule.block(unit, by(), "CT1", "202601311500", "202601311600", "9"))
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
