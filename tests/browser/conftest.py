@@ -39,6 +39,7 @@ class Archive:
     server: Server
     files: dict[str, Path]  # SOP Instance UID -> file
     slide: str  # Study Instance UID of the whole slide image
+    slide_file: Path
 
     @property
     def url(self) -> str:
@@ -111,7 +112,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     slide = whole_slide(shared / "multiframe/wsi/multiframe_camelyon_challenge_image.dcm", folder / "slide.dcm")
     with running_server(folder) as server:
         vesalius("import", *(shared / name for name in FOLDERS), folder / "slide.dcm", data=server.data, check=False)
-        yield Archive(server, files, slide)
+        yield Archive(server, files, slide, folder / "slide.dcm")
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pydicom
 import pytest
 
@@ -180,13 +182,47 @@ def only_instance(viewer: Viewer, archive: Archive, study: str, modality: str) -
     return archive.read(f"/studies/{study}/series/{series}/instances/{instance}")
 
 
-def test_a_whole_slide_is_drawn_from_its_tiles(open_viewer: Callable[..., Viewer], archive: Archive) -> None:
+def test_a_whole_slide_is_drawn_from_its_tiles_in_its_true_colours(
+    open_viewer: Callable[..., Viewer], archive: Archive
+) -> None:
     viewer = open_viewer(f"/workstation/studies/{archive.slide}", viewports=0)
     assert "/viewer/microscopy?" in viewer.page.url
     tiles = viewer.page.locator(".viewport-element, .DicomMicroscopyViewer, [class*=microscopy]").first
     tiles.wait_for()
     viewer.wait_for(lambda: sum("/frames/" in url for _, url in viewer.watch.requests) >= 15, "all tiles of the slide")
     viewer.wait_for(lambda: is_drawn(viewer.page.screenshot(), 0.2), "the slide")
+
+    # One pixel of the slide on one of the screen: both are the same, far from the small map in a corner.
+    slide = pydicom.dcmread(archive.slide_file)
+    tile, across = slide.Rows, -(-slide.TotalPixelMatrixColumns // slide.Columns)
+    points = [(row, column) for row in range(150, 660, 17) for column in range(160, 1050, 23)]
+    places = [(row // tile * across + column // tile, row % tile, column % tile) for row, column in points]
+    colours = slide.pixel_array
+    expected = np.array([colours[place] for place in places]).astype(int)
+    assert len(np.unique(expected, axis=0)) > 200, "the points lie in the tissue, too"
+
+    def shown() -> npt.NDArray[np.int64]:
+        on_screen = viewer.page.evaluate(_ON_THE_SLIDE, points)
+        picture = pixels(viewer.page.screenshot()).astype(int)
+        return np.array([picture[int(y), int(x)] for x, y in on_screen])
+
+    viewer.wait_for(lambda: np.abs(shown() - expected).max() <= 3, "the true colours of the slide", 60)
+
+
+# Where pixels (row, column) of a whole slide are on the screen, at one pixel for one, edges on edges.
+_ON_THE_SLIDE = """points => {
+  const managed = window.services.microscopyService.getAllManagedViewers()[0];
+  const map = managed.viewer[managed._map];
+  const [width] = map.getSize();
+  map.getView().setResolution(1);
+  map.getView().setCenter([600 + (width % 2) / 2, map.getView().getCenter()[1]]);
+  map.renderSync();
+  const { left, top } = map.getViewport().getBoundingClientRect();
+  return points.map(([row, column]) => {
+    const [x, y] = map.getPixelFromCoordinate([column + 0.5, -(row + 1.5)]);
+    return [left + x, top + y];
+  });
+}"""
 
 
 def test_a_study_is_compared_with_the_one_before(open_viewer: Callable[..., Viewer]) -> None:
