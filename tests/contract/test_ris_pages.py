@@ -28,7 +28,7 @@ def test_pages_follow_each_other_without_a_gap_and_without_a_repetition_while_mo
     made = [hospital.patient(f"A{number:03}").ref for number in range(25)]
     seen: list[int] = []
     after = 0
-    while found := hospital.ris.look(lambda view: view.page(Patient, [], after=after, limit=10)):
+    while found := hospital.ris.look(lambda view, behind=after: view.page(Patient, [], after=behind, limit=10)):  # type: ignore[misc]
         seen += [one.ref for one in found]
         after = seen[-1]
         if len(seen) == 10:
@@ -74,9 +74,7 @@ def test_what_last_became_of_a_noun_is_told_and_searched_by(hospital: Hospital) 
     ris.change(lambda work: schedule.advance(work, by(at=late), step.ref, StepVerb.ARRIVE))
     assert ris.look(lambda view: view.last_changes(Order, [order.ref])) == {order.ref: late}
     assert ris.look(lambda view: view.last_changes(ScheduledStep, [step.ref])) == {step.ref: late}
-    assert ris.look(lambda view: view.last_changes(Patient, [first.ref])) == {first.ref: early}, (
-        "the record is as it was"
-    )
+    assert ris.look(lambda view: view.last_changes(Patient, [first.ref])) == {first.ref: early}, "as it was"
     ris.change(lambda work: patients.update(work, by(at=late), second.ref, RULES, sex="M"))
 
     def changed(kind: type, begin: str, end: str = "") -> list[int]:

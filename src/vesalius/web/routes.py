@@ -5,8 +5,8 @@ be stored: index, volume and workers are asked, and 503 names what is missing. `
 form. None of them says anything about a patient.
 
 Every module of this edge has `routes(ctx)`; those of DICOMweb hang under `view.dicom_web`, those of our own
-interface under `view.api`, pages and viewer at the root. What is true of every request and answer is `door.py`;
-errors are told in one form.
+interface under `view.api`, FHIR under `view.fhir`, pages and viewer at the root. What is true of every request and
+answer is `door.py`; errors are told in one form, those of FHIR in FHIR's.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ from vesalius.web import (
 from vesalius.web.context import WebContext
 from vesalius.web.direct_frames import DirectFrames
 from vesalius.web.door import Door
+from vesalius.web.fhir import edge as fhir
 from vesalius.web.pages import Pages, sends
 from vesalius.web.pages.schedule import api as schedule_api
+from vesalius.web.pages.tracking import api as tracking_api
 from vesalius.web.site import Facts, Place, Site
 
 __all__ = ["Facts", "Place", "Site", "create_app"]
@@ -80,6 +82,7 @@ API: tuple[ModuleType, ...] = (
     changes,
     ris_changes,
     schedule_api,
+    tracking_api,
     deletions,
     sends,
     fusion,
@@ -138,6 +141,7 @@ def create_app(ctx: WebContext) -> Starlette:
         *pages.routes(),
         Mount(view.dicom_web, app=Router(_of(DICOM_WEB, ctx), redirect_slashes=False)),
         Mount(view.api, app=Router(_of(API, ctx), redirect_slashes=False)),
+        Mount(view.fhir, app=Router(fhir.routes(ctx), redirect_slashes=False)),
     ]
     app = Starlette(
         routes=routes,
