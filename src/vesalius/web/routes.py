@@ -55,7 +55,6 @@ from vesalius.web.door import Door
 from vesalius.web.fhir import edge as fhir
 from vesalius.web.pages import Pages, sends
 from vesalius.web.pages.schedule import api as schedule_api
-from vesalius.web.pages.tracking import api as tracking_api
 from vesalius.web.site import Facts, Place, Site
 
 __all__ = ["Facts", "Place", "Site", "create_app"]
@@ -82,7 +81,6 @@ API: tuple[ModuleType, ...] = (
     changes,
     ris_changes,
     schedule_api,
-    tracking_api,
     deletions,
     sends,
     fusion,
