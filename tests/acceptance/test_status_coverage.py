@@ -45,6 +45,12 @@ P_AWAY = (PERFORMED, "test_a_database_that_is_away_is_0213_and_a_fault_of_ours_0
 P_GET = (PERFORMED, "test_n_get_gives_what_is_asked_for_and_lists_what_is_not_known")
 P_END = (PERFORMED, "test_what_is_of_type_1_at_the_end_must_have_come_by_then")
 P_OTHER = (PERFORMED, "test_t22_another_application_entity_changes_nothing_and_reads_what_its_worklist_shows")
+UPS = "ups/test_over_dimse.py"
+U_LOCK = (UPS, "test_the_lock_belongs_to_its_performer")
+U_CREATE = (UPS, "test_creation_has_its_rules")
+U_SET = (UPS, "test_what_is_scheduled_is_set_without_a_key_only")
+U_CANCEL = (UPS, "test_a_cancel_is_done_told_or_refused")
+U_UNKNOWN = (UPS, "test_unknown_workitems_receivers_and_well_known_instances")
 INCOMPLETE = (COMMITMENT, "test_a_notification_that_lacks_something_is_refused_with_the_element")
 MOVING, QUERIES = "retrieve/test_move.py", "associations/test_find.py"
 FAULT = (AWAY, "test_a_fault_of_our_own_is_a_failure_without_its_text")
@@ -139,6 +145,14 @@ PRODUCED: dict[tuple[str, int], tuple[str, str]] = {
     ("N-GET", 0x0112): P_GET,
     ("N-GET", 0x0124): (PERFORMED, "test_without_the_right_each_is_0124"),
     ("N-GET", 0x0213): P_AWAY,
+    **{("N-ACTION", status): U_LOCK for status in (0xB306, 0xC300, 0xC301, 0xC302, 0xC303, 0xC304, 0xC310, 0xC311)},
+    **{("N-ACTION", status): U_CANCEL for status in (0xB304, 0xC312)},
+    **{("N-ACTION", status): U_UNKNOWN for status in (0xC307, 0xC308, 0xC314)},
+    **{("N-CREATE", status): U_CREATE for status in (0xB300, 0xC309)},
+    **{("N-SET", status): U_LOCK for status in (0xC300, 0xC301)},
+    **{("N-SET", status): U_SET for status in (0xB305, 0xC310)},
+    ("N-SET", 0xC307): U_UNKNOWN,
+    ("N-GET", 0xC307): U_UNKNOWN,
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vesalius import __version__
+from vesalius.app.conformance_ups import workitems
 from vesalius.app.conformance_workflow import availability, commitment
 from vesalius.app.dicomweb import conformance
 from vesalius.app.settings import ServerSettings
@@ -136,6 +137,7 @@ def _model() -> Iterator[str]:
              "GET: the storage classes with this side as SCP, each compressed transfer syntax in a context of its own"),
             ("Storage commitment", "`vesalius commit`, results of requests of peers", "results: this side as SCP"),
             ("Instance availability", "`vesalius notify`, studies that have gone quiet", "the two above"),
+            ("Unified Procedure Step, Event", "what subscribers are told", "this side as SCP"),
         ),
     )  # fmt: skip
     yield (
@@ -292,7 +294,8 @@ def _network() -> Iterator[str]:
              f"destination on {limits.move_pipelines} (`limits.sub_operations`, `limits.move_pipelines`)"),
             ("Asynchronous operations window", f"{limits.operations} performed (`limits.operations`); 1 invoked"),
             ("Presentation contexts", f"up to {contexts.MAXIMUM_CONTEXTS}"),
-            ("SCP/SCU role selection", "of the storage classes, for C-GET; of storage commitment, for results"),
+            ("SCP/SCU role selection", "of the storage classes, for C-GET; of storage commitment and "
+             "UPS Event, for what is told"),
             ("SOP class extended negotiation", "Storage, FIND, MOVE and GET, as said above"),
             ("SOP class common extended negotiation", "understood: it makes an unknown class a storage class"),
             ("User identity", "understood and handed to the authorization hook"),
@@ -386,7 +389,7 @@ def statement() -> str:
     parts += _model()
     parts += ["## 5 Service and interoperability description", "### 5.1 Verification"]
     parts += ["C-ECHO is answered 0000 to every caller that was let in, and can be sent by `vesalius echo`."]
-    sections = (_storage, _query_retrieve, _statuses, conformance, commitment, availability)
+    sections = (_storage, _query_retrieve, _statuses, conformance, commitment, availability, workitems)
     for part in (*sections, _configuration, _network, _security, _annexes):
         parts += part()
     return "\n\n".join(parts) + "\n"

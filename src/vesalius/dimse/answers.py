@@ -31,7 +31,7 @@ _FIND: Mapping[int, str] = {
     statuses.PENDING: "a match; every key was matched and is returned",
     statuses.PENDING_UNSUPPORTED_KEYS: "a match; some keys of the request are neither matched nor returned",
     statuses.CANCEL: "the requester cancelled",
-    statuses.NOT_AUTHORIZED: f"{_RIGHT} query, or worklist for the modality worklist",
+    statuses.NOT_AUTHORIZED: f"{_RIGHT} query, or worklist for the modality worklist, workitems for these",
     statuses.MISTYPED_ARGUMENT: _NO_IDENTIFIER,
     statuses.OUT_OF_RESOURCES: "the index is away, or a limit is passed: identifier, wildcards, patterns",
     statuses.IDENTIFIER_MISMATCH: "the level or a unique key above it is missing or does not fit the model; of a "
@@ -80,14 +80,33 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
     "C-GET": _GET,
     # Of the N- services: those of PS3.7 10.1 that one of the SOP classes here produces.
     "N-ACTION": {
-        statuses.SUCCESS: "storage commitment: the request is durable; its result follows",
+        statuses.SUCCESS: "storage commitment: the request is durable, its result follows; workitem: what was asked "
+        "for is done, durably, and subscribers are told",
         statuses.PROCESSING_FAILURE: _N_FAULT,
         statuses.NO_SUCH_SOP_INSTANCE: "storage commitment: not its well-known instance",
         statuses.INVALID_ARGUMENT_VALUE: "storage commitment: the Transaction UID or the sequence of references is "
-        "missing, empty, or holds what is no UID",
-        statuses.NO_SUCH_ACTION: "storage commitment: another action type than 1",
-        statuses.NOT_AUTHORIZED: f"{_RIGHT} commit",
+        "missing, empty, or holds what is no UID; workitem: the state or the lock is none of its terms, or a filtered "
+        "subscription has nothing to match",
+        statuses.NO_SUCH_ACTION: "storage commitment: another action type than 1; workitem: one that the negotiated "
+        "class does not have",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} commit, or workitems",
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+        statuses.UPS_ALREADY_CANCELED: "workitem: it is CANCELED already",
+        statuses.UPS_ALREADY_COMPLETED_WARNING: "workitem: to COMPLETED, which it is already",
+        statuses.UPS_MAY_NOT_BE_UPDATED: "workitem: it is final",
+        statuses.UPS_WRONG_TRANSACTION: "workitem: the Transaction UID is missing, or not that of its performer",
+        statuses.UPS_ALREADY_IN_PROGRESS: "workitem: to IN PROGRESS, which it is already",
+        statuses.UPS_SCHEDULED_BY_CREATE_ONLY: "workitem: to SCHEDULED",
+        statuses.UPS_FINAL_STATE_NOT_MET: "workitem: to COMPLETED, and what was performed was not said (PS3.4 Table "
+        "CC.2.5-3)",
+        statuses.UPS_NO_SUCH_WORKITEM: "workitem: none of this UID, or none any more",
+        statuses.UPS_UNKNOWN_RECEIVER: "workitem: the Receiving AE is no configured peer",
+        statuses.UPS_NOT_IN_PROGRESS: "workitem: to a final state from SCHEDULED",
+        statuses.UPS_ALREADY_COMPLETED: "workitem: a cancel of what is COMPLETED is asked for",
+        statuses.UPS_PERFORMER_UNREACHABLE: "workitem: a cancel of what is IN PROGRESS is asked for, and nobody has "
+        "subscribed to it",
+        statuses.UPS_NOT_APPROPRIATE: "workitem: a state or a cancel for a well-known instance, or another one is to "
+        "be suspended",
     },
     "N-EVENT-REPORT": {
         statuses.SUCCESS: "storage commitment: the result of a request of this archive is durable, now or already",
@@ -98,39 +117,53 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
     },
     "N-CREATE": {
-        statuses.SUCCESS: "instance availability: the notification is durable; performed step: it is begun, durably",
+        statuses.SUCCESS: "instance availability: the notification is durable; performed step: it is begun, durably; "
+        "workitem: it is SCHEDULED, durably",
         statuses.INVALID_ATTRIBUTE_VALUE: "instance availability: the availability is none of its terms; performed "
-        "step: its status is not IN PROGRESS, or a date, time or UID is none",
+        "step: its status is not IN PROGRESS, or a date, time or UID is none; workitem: priority or readiness is none "
+        "of their terms, or what only its performer says is not empty",
         statuses.PROCESSING_FAILURE: _N_FAULT,
-        statuses.DUPLICATE_SOP_INSTANCE: "a notification or performed step of this UID is kept already",
+        statuses.DUPLICATE_SOP_INSTANCE: "a notification, performed step or workitem of this UID is kept already",
         statuses.INVALID_SOP_INSTANCE: "the SOP Instance UID breaks the rules of construction",
         statuses.MISSING_ATTRIBUTE: "an attribute of type 1 is missing",
         statuses.MISSING_ATTRIBUTE_VALUE: "an attribute of type 1 is empty",
-        statuses.NOT_AUTHORIZED: f"{_RIGHT} notify, or worklist for performed steps",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} notify, worklist for performed steps, or workitems",
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+        statuses.UPS_CREATED_WITH_MODIFICATIONS: "workitem: attributes of type 2 were missing, or it had no Worklist "
+        "Label (`workitems.label`)",
+        statuses.UPS_NOT_SCHEDULED: "workitem: its state is not SCHEDULED",
     },
     "N-SET": {
-        statuses.SUCCESS: "performed step: the change is durable",
+        statuses.SUCCESS: "performed step, workitem: the change is durable",
         statuses.ATTRIBUTE_LIST_ERROR: "performed step: the change is durable, but for attributes that an N-SET "
         "may not change (PS3.4 table F.7.2-1), which are listed",
         statuses.INVALID_ATTRIBUTE_VALUE: "performed step: its status is none of the three, or a date, time or UID "
-        "is none",
+        "is none; workitem: priority or readiness is none of their terms, or its state is to be set",
         statuses.PROCESSING_FAILURE: "performed step: it is final already, with the comment and Error ID A710 of PS3.4 "
         f"table F.7.2-2; or {_N_FAULT}",
         statuses.NO_SUCH_SOP_INSTANCE: "performed step: none of this UID",
         statuses.MISSING_ATTRIBUTE: "performed step: it is to become final, and an end or its series were never sent",
-        statuses.MISSING_ATTRIBUTE_VALUE: "performed step: it is to become final, and an end or its series are empty",
-        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist, or another application entity performs this step",
+        statuses.MISSING_ATTRIBUTE_VALUE: "performed step: it is to become final, and an end or its series are empty; "
+        "workitem: an attribute of type 1 is to be empty",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist or workitems, or another application entity performs this step",
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+        statuses.UPS_COERCED: "workitem: the change is durable, but for what only this archive sets (UIDs, "
+        "Modification DateTime)",
+        statuses.UPS_MAY_NOT_BE_UPDATED: "workitem: it is final",
+        statuses.UPS_WRONG_TRANSACTION: "workitem: it is IN PROGRESS, and the Transaction UID is not that of its "
+        "performer",
+        statuses.UPS_NO_SUCH_WORKITEM: "workitem: none of this UID, or none any more",
+        statuses.UPS_NOT_IN_PROGRESS: "workitem: it is SCHEDULED, and a Transaction UID came",
     },
     "N-GET": {
-        statuses.SUCCESS: "performed step: everything that was asked for",
+        statuses.SUCCESS: "performed step, workitem: everything that was asked for",
         statuses.OPTIONAL_ATTRIBUTES_UNSUPPORTED: "performed step: what is known of what was asked for; the rest is "
         "listed",
         statuses.PROCESSING_FAILURE: _N_FAULT,
         statuses.NO_SUCH_SOP_INSTANCE: "performed step: none of this UID that this application entity may see",
-        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist",
+        statuses.NOT_AUTHORIZED: f"{_RIGHT} worklist or workitems",
         statuses.RESOURCE_LIMITATION: _N_RESOURCES,
+        statuses.UPS_NO_SUCH_WORKITEM: "workitem: none of this UID, or none any more",
     },
 }
 

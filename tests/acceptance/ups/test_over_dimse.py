@@ -107,6 +107,10 @@ def test_what_is_scheduled_is_set_without_a_key_only(site: Site, uid: str, key: 
     wrong = Dataset()
     wrong.ProcedureStepState = "COMPLETED"
     assert site.planner.set(uid, wrong) == 0x0106
+    ours = Dataset()
+    ours.ScheduledProcedureStepModificationDateTime = "19000101"
+    ours.CommentsOnTheScheduledProcedureStep = "with contrast"
+    assert site.planner.set(uid, ours) == 0xB305
     status, result = site.planner.get(uid, 0x00741200, 0x00741000, 0x00081195)
     assert status == 0x0000
     assert result is not None
