@@ -70,6 +70,7 @@ def _register() -> None:
         ris,
         send,
         serve,
+        simulate,
         stats,
         verify,
         volume,
@@ -93,6 +94,7 @@ def _register() -> None:
     _add("commit", commitments.commit, move)
     _add("commitments", commitments.commitments, move)
     _add("modality", modality.modality, move)
+    app.add_typer(simulate.app, name="simulate", rich_help_panel=move)
     _add("notify", commitments.notify, move)
     _add("availability", commitments.availability, move)
     _add("delete", delete.delete, care)

@@ -190,8 +190,12 @@ def partners_of(
     mpps: str | None = None,
     commit: str | None = None,
     aet: str | None = None,
+    apart: bool = False,
 ) -> Partners:
-    """The lines to the partners that the options name; a partner that is not named is the one before it."""
+    """The lines to the partners that the options name; a partner that is not named is the one before it.
+
+    `apart`: worklist and archive have lines of their own also at one address.
+    """
     from vesalius.app.wiring import client_tls, dimse_settings
     from vesalius.cli.addresses import peer_at
     from vesalius.simulate.lines import Line, Partners
@@ -199,7 +203,7 @@ def partners_of(
     lines: dict[str, Line] = {}
 
     def line(text: str, option: str) -> Line:
-        if text not in lines:
+        if text not in lines or apart:
             peer = peer_at(text, option, name=option.strip("-"), aet=aet or settings.server.ae_title)
             lines[text] = Line(peer, dimse_settings(settings), client_tls(settings) if peer.tls else None)
         return lines[text]

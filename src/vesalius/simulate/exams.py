@@ -32,6 +32,8 @@ class Image:
     sop_class: str
     uid: str
     series: str
+    pixels: int = 0  # bytes of pixel data, the last of its data set
+    digest: str = ""  # SHA-256 of them
     lost: bool = False  # it is not on the disk any more, and was never sent
     stored: bool = False  # the archive acknowledged it
     reason: int | None = None  # of the last result: 0 is committed
@@ -101,7 +103,7 @@ class Exam:
 
     def keep(self, made: Made, aet: str) -> Image:
         """Write an image as a DICOM file (PS3.10)."""
-        image = Image(made.sop_class, made.sop_instance, made.series)
+        image = Image(made.sop_class, made.sop_instance, made.series, made.pixels, made.digest)
         self.images.append(image)
         claim = Claim(made.sop_class, made.sop_instance, EXPLICIT_LE)
         _write(self.place(image), file_prefix(claim, aet) + made.data)

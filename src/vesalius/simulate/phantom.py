@@ -12,6 +12,7 @@ Performed Procedure Step. An unscheduled examination is an item that somebody ty
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -78,6 +79,8 @@ class Made:
     sop_instance: str
     series: str
     data: bytes
+    pixels: int = 0  # bytes of pixel data, the last of the data set
+    digest: str = ""  # SHA-256 of them
 
 
 def material(x: Array, y: Array) -> Array:
@@ -112,8 +115,9 @@ def make(
             ds.FrameOfReferenceUID = frame
             ds.PositionReferenceIndicator = ""
         kind.describe(ds, device, number)
-        ds.PixelData = _pixels(kind, device, sop_instance)
-        yield Made(kind.sop_class, sop_instance, series, encode(ds))
+        pixels = _pixels(kind, device, sop_instance)
+        ds.PixelData = pixels
+        yield Made(kind.sop_class, sop_instance, series, encode(ds), len(pixels), hashlib.sha256(pixels).hexdigest())
 
 
 def encode(ds: Dataset) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from vesalius.simulate.exams import COMPLETED, DISCONTINUED, IN_PROGRESS, Exam, 
 from vesalius.simulate.faults import FAULTS, RIGHT, Behaviour, Stage
 from vesalius.simulate.habits import Habits, PowerCut, Told
 from vesalius.simulate.items import start_of, step_id
-from vesalius.simulate.lines import AWAY, Partners, ResultTaken, commitment_events
+from vesalius.simulate.lines import AWAY, Line, Partners, ResultTaken, commitment_events
 from vesalius.simulate.phantom import Acquisition, Device, charset_of, make, wrongly_declared
 from vesalius.simulate.steps import begins, ends
 from vesalius.standard import statuses
@@ -84,9 +85,7 @@ class Scanner(ResultTaken):
 
     async def ask(self, day: str = "") -> list[Values]:
         """The steps of this station (on a day), earliest first. Raises one of `AWAY`, `OperationFailed`."""
-        keys = worklist.keys_for(station=self.device.aet, day=day)
-        async with self._partners.worklist.open(self.device.aet, worklist.for_worklist()) as assoc:
-            found = [item async for item in worklist.find(assoc, keys, charsets=("ISO_IR 192",))]
+        found = await steps_of(self._partners.worklist, self.device.aet, day)
         done = {(exam.study, step_id(exam.item)) for exam in self.exams}
         waiting = [item for item in found if (reading.text(item, 0x0020000D), step_id(item)) not in done]
         return sorted(waiting, key=start_of)
@@ -137,7 +136,7 @@ class Scanner(ResultTaken):
                 if number == wanted:
                     break
                 if behaviour.wrong_charset:
-                    made = type(made)(made.sop_class, made.sop_instance, made.series, wrongly_declared(made.data))
+                    made = replace(made, data=wrongly_declared(made.data))
                 exam.keep(made, self.device.aet)
 
         await asyncio.to_thread(work)
@@ -267,7 +266,8 @@ class Scanner(ResultTaken):
     async def _send_one(self, assoc: Association, exam: Exam, image: Image) -> None:
         data = await asyncio.to_thread(exam.data, image, self.device.aet)
         if data is None:
-            image.lost = True
+            # Deleted meanwhile, because the guarantee came, or gone without one.
+            image.lost = not image.committed
             return
         outgoing = c_store.Outgoing(image.sop_class, image.uid, EXPLICIT_LE, data, len(data))
         response = await c_store.store(assoc, outgoing)
@@ -339,7 +339,7 @@ class Scanner(ResultTaken):
             return False
         for image in exam.images:
             if image.uid in result.committed:
-                image.reason = 0
+                image.reason, image.stored = 0, True  # it has it, whatever was noted when the power went
             elif image.uid in result.failed and not image.committed:
                 image.reason = result.failed[image.uid]
         again = [image for image in exam.images if image.reason and not image.lost]
@@ -369,6 +369,13 @@ class Scanner(ResultTaken):
     def _say(self, what: str, exam: Exam | None = None, **detail: str | int) -> None:
         said = {name: value for name, value in detail.items() if value != ""}
         self._told(Told(what, self.device.aet, exam.number if exam else "", said))
+
+
+async def steps_of(line: Line, aet: str, day: str = "") -> list[Values]:
+    """The worklist of a station. Raises one of `AWAY`, `OperationFailed`."""
+    keys = worklist.keys_for(station=aet, day=day)
+    async with line.open(aet, worklist.for_worklist()) as assoc:
+        return [item async for item in worklist.find(assoc, keys, charsets=("ISO_IR 192",))]
 
 
 class Desk(ResultTaken):
