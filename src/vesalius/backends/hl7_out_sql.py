@@ -155,10 +155,18 @@ class SqlQueues:
         return self._database.lookup(read)
 
     def outgoing(
-        self, *, states: Sequence[OutState] = (), destination: str = "", before: int = 0, limit: int = 100
+        self,
+        *,
+        states: Sequence[OutState] = (),
+        destination: str = "",
+        text: str = "",
+        before: int = 0,
+        limit: int = 100,
     ) -> list[Outgoing]:
         """See `Queues.outgoing`."""
         more = [*one_of("state", [state.value for state in states]), *older_than(before)]
+        if text:
+            more.append(("substr(control_id, 1, ?) = ?", (len(text), text)))
         rows = newest(self._database, "hl7_out", _LISTED, limit, equal={"destination": destination}, more=more)
         return [_outgoing(row) for row in rows]
 

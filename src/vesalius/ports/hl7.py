@@ -242,9 +242,15 @@ class Queues(Protocol):
         ...
 
     def outgoing(
-        self, *, states: Sequence[OutState] = (), destination: str = "", before: int = 0, limit: int = 100
+        self,
+        *,
+        states: Sequence[OutState] = (),
+        destination: str = "",
+        text: str = "",
+        before: int = 0,
+        limit: int = 100,
     ) -> Sequence[Outgoing]:
-        """Rows of the queues, newest first, without messages."""
+        """Rows of the queues, newest first, without messages. `text`: the beginning of a control id."""
         ...
 
     def one_out(self, row: int) -> Outgoing | None:

@@ -20,7 +20,9 @@ from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
 from vesalius.web.pages import sends
+from vesalius.web.pages.hl7_log import api as hl7_api
 from vesalius.web.pages.schedule import api as schedule_api
+from vesalius.web.pages.tracking import api as tracking_api
 
 _HEALTH: Schema = {
     "type": "object",
@@ -139,7 +141,8 @@ def operations(ctx: WebContext) -> tuple[Operation, ...]:
     return (
         *SERVICE,
         *changes.OPERATIONS,
-        *((*ris_changes.OPERATIONS, *schedule_api.OPERATIONS) if ctx.ris is not None else ()),
+        *((*ris_changes.OPERATIONS, *schedule_api.OPERATIONS, *tracking_api.OPERATIONS) if ctx.ris is not None else ()),
+        *(hl7_api.OPERATIONS if ctx.hl7 is not None else ()),
         *deletions.OPERATIONS,
         *fusion.OPERATIONS,
         *rois.OPERATIONS,

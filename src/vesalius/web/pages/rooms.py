@@ -33,5 +33,8 @@ ROOMS: tuple[Room, ...] = (
     Room("schedule", "/schedule", "c", "M4 4h12a1.5 1.5 0 0 1 1.5 1.5v10A1.5 1.5 0 0 1 16 17H4"
          "a1.5 1.5 0 0 1-1.5-1.5v-10A1.5 1.5 0 0 1 4 4z"
                                        "M2.5 8h15M6.5 2.5v3M13.5 2.5v3M6 11h3v3H6z", lambda ctx: ctx.ris is not None),
+    Room("flow", "/tracking", "t", "M2.5 5h9M2.5 10h6M2.5 15h9M14.5 3l2.5 2-2.5 2"
+         "M11.5 8l2.5 2-2.5 2M14.5 13l2.5 2-2.5 2",
+         lambda ctx: ctx.ris is not None),
     Room("system", "/system", "s", "M2.5 11h3l2-6 4 11 2.5-7 1 2h2.5"),
 )  # fmt: skip
