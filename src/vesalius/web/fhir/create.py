@@ -24,16 +24,16 @@ from vesalius.ris.rules import RisRules
 from vesalius.web.fhir import service_requests
 from vesalius.web.fhir.order_input import KIND, Wish
 from vesalius.web.fhir.parameters import Asked, Token
-from vesalius.web.fhir.problems import FhirProblem, Json, unfit
+from vesalius.web.fhir.problems import FhirProblem, unfit
 from vesalius.web.fhir.references import patients_under, target
 from vesalius.web.fhir.resources import number_of
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The order as it stands, and whether it was placed now."""
+    """The number of the order, and whether it was placed now."""
 
-    resource: Json
+    ref: int
     is_new: bool
 
 
@@ -45,7 +45,7 @@ def create(work: RisWork, by: By, wish: Wish, condition: Asked | None, rules: Ri
         if len(found) > 1:
             raise FhirProblem(412, "more than one order matches If-None-Exist")
         if found:
-            return Created(service_requests.written(work, found)[0], is_new=False)
+            return Created(found[0].order.ref, is_new=False)
     known = _known(work, wish)
     procedure = RequestedProcedure(
         order=0,
@@ -63,7 +63,7 @@ def create(work: RisWork, by: By, wish: Wish, condition: Asked | None, rules: Ri
         raise unfit(KIND, error.message) from None
     if wish.start:
         _plan(work, by, procedures[0], wish, known, rules)
-    return Created(service_requests.read_in(work, made.ref), is_new=True)
+    return Created(made.ref, is_new=True)
 
 
 def _patient(work: RisWork, wish: Wish, rules: RisRules, base: str) -> Patient:

@@ -153,20 +153,21 @@ class Edge:
         sent = order_input.wish(order_input.parse(await self._body(request, _JSON_TYPES)))
         condition = _condition(request)
 
-        def work() -> create.Created:
+        def work() -> tuple[bool, Json]:
             by = By(WHO, self._ctx.clock.utc(), "ordered by FHIR")
-            return self._ris.change(lambda unit: create.create(unit, by, sent, condition, reader.rules, reader.base))
+            made = self._ris.change(lambda unit: create.create(unit, by, sent, condition, reader.rules, reader.base))
+            return made.is_new, service_requests.read(reader, str(made.ref))
 
-        made = await self._ctx.call(work)
-        status = 201 if made.is_new else 200
-        headers = {"Location": f"{reader.base}/ServiceRequest/{made.resource['id']}"}
+        is_new, order = await self._ctx.call(work)
+        status = 201 if is_new else 200
+        headers = {"Location": f"{reader.base}/ServiceRequest/{order['id']}"}
         wanted = _preferred(request).get("return", "representation")
         if wanted == "minimal":
             return Response(None, status, headers)
         if wanted == "operationoutcome":
-            text = "the order is placed" if made.is_new else "the order is there already"
+            text = "the order is placed" if is_new else "the order is there already"
             return fhir_response(outcome("information", "informational", text), status, headers)
-        return Response(msgspec.json.encode(made.resource), status, headers, form)
+        return Response(msgspec.json.encode(order), status, headers, form)
 
     async def _body(self, request: Request, types: tuple[str, ...]) -> bytes:
         sent = parse_content_type(request.headers.get("content-type", ""))
