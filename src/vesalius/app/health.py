@@ -25,6 +25,8 @@ from vesalius.app.wiring import Archive, index_file, packs_folder
 from vesalius.backends.packs_volume import has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
+from vesalius.model.orders import Images, PerformedStep
+from vesalius.ports.ris import Match, Term
 from vesalius.web.site import Facts, Place
 
 T = TypeVar("T")
@@ -91,6 +93,7 @@ class ArchiveSite:
         self._lags = _Remembered(archive.copy_lags, COUNTS_AGE)
         self._jobs = _Remembered(archive.jobs.counts, COUNTS_AGE)
         self._care = _Remembered(self._find_care, COUNTS_AGE)
+        self._images = _Remembered(self._count_images, COUNTS_AGE)
 
     def problems(self) -> list[str]:
         """See `web.site.Site`. What the board says is never remembered: every process must say the same at once."""
@@ -148,6 +151,13 @@ class ArchiveSite:
             return [f"volume: {found.f_favail} inodes free"]
         return []
 
+    def _count_images(self) -> dict[str, int]:
+        states = (Images.WAITING, Images.MISSING)
+        wanted = {state.value: [[Term("images", Match.IN, (state.value,))]] for state in states}
+        return self._archive.ris.look(
+            lambda view: {state: view.count(PerformedStep, where) for state, where in wanted.items()}
+        )
+
     def _find_care(self) -> _Care:
         index = self._archive.index
         packs: dict[str, int] = {}
@@ -203,6 +213,11 @@ class ArchiveSite:
                         self._jobs.get().items(), key=lambda item: (item[0][0], item[0][1].value)
                     )
                 ],
+            ),
+            (
+                "vesalius_performed_steps",
+                "Performed steps whose images are waited for, or missing: `vesalius ris performed --images missing`.",
+                [({"images": state}, float(n)) for state, n in self._images.get().items()],
             ),
             ("vesalius_damaged_copies", "Copies of members that failed their digest.", [({}, float(care.damaged))]),
             ("vesalius_index_outdated", "1 where `vesalius reindex` is due.", [({}, float(care.outdated))]),

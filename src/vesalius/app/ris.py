@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import structlog
+
 from vesalius.app.settings import Settings
 from vesalius.backends import outbox_sql, ris_sql
 from vesalius.backends.database import Database, Transaction
@@ -17,6 +19,8 @@ from vesalius.ports.clock import Clock
 from vesalius.ris import images
 from vesalius.ris.accession import check_pattern
 from vesalius.ris.rules import RisRules, Scope
+
+log = structlog.get_logger()
 
 RELAY = "ris-images"
 OVERDUE_EVERY = 60.0  # seconds
@@ -69,6 +73,9 @@ class ImagesRelay:
     def overdue(self) -> int:
         """Alerts for images that did not come; how many. Blocks."""
         by = By("VESALIUS", self._clock.utc(), "images did not arrive")
-        return self._database.transaction(
+        found = self._database.transaction(
             lambda tx: ris_sql.in_transaction(tx, lambda work: images.overdue(work, by, self._rules)), durable=True
         )
+        if found:
+            log.warning("images-missing", steps=found, hint="vesalius ris performed --images missing")
+        return found

@@ -74,6 +74,7 @@ def _register() -> None:
         stats,
         verify,
         volume,
+        worklist,
     )
 
     run, move, care = "Run and look", "To and from others", "Care"
@@ -89,6 +90,7 @@ def _register() -> None:
     _add("send", send.send, move)
     _add("retrieve", retrieve.retrieve, move)
     _add("echo", echo.echo, move)
+    _add("worklist", worklist.worklist, move)
     app.add_typer(hl7.app, name="hl7", rich_help_panel=move)
     app.add_typer(peers.app, name="peers", rich_help_panel=move)
     _add("commit", commitments.commit, move)

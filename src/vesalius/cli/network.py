@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -72,7 +72,12 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 @asynccontextmanager
 async def _associated(
-    peer: Peer, proposals: Sequence[Proposal], settings: Settings, *, ingest: Ingest | None = None
+    peer: Peer,
+    proposals: Sequence[Proposal],
+    settings: Settings,
+    *,
+    ingest: Ingest | None = None,
+    calling_aet: str = "",
 ) -> AsyncIterator[Association]:
     from vesalius.app.wiring import client_tls, dimse_settings
     from vesalius.dimse.client import Association
@@ -80,7 +85,7 @@ async def _associated(
     async with Association.open(
         peer,
         proposals,
-        calling_aet=settings.server.ae_title,
+        calling_aet=calling_aet or settings.server.ae_title,
         settings=dimse_settings(settings),
         tls=client_tls(settings) if peer.tls else None,
         ingest=ingest,
@@ -149,6 +154,32 @@ def find(
                 if limit is not None and len(found) >= limit:
                     break
             await answers.aclose()  # type: ignore[attr-defined]
+        return found
+
+    try:
+        yield from run(ask())
+    except ClassNotSupported as error:
+        raise PeerUnreachable(f"{name}: {error.message}") from None
+
+
+def worklist(
+    name: str, question: Values, calling: str, *, limit: int | None, data: Path | None, config: Path | None
+) -> Iterator[Values]:
+    """C-FIND of a worklist, under the AE title `calling` or our own: the steps in the order in which they come."""
+    peer, settings = peer_and_settings(name, data, config)
+
+    async def ask() -> list[Values]:
+        from vesalius.dimse import worklist as service
+
+        found: list[Values] = []
+        async with (
+            _associated(peer, service.for_worklist(), settings, calling_aet=calling) as assoc,
+            aclosing(service.find(assoc, question)) as answers,
+        ):
+            async for answer in answers:
+                found.append(answer)
+                if limit is not None and len(found) >= limit:
+                    break
         return found
 
     try:

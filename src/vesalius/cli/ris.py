@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesalius.cli import options, ris_orders, ris_reconcile
+from vesalius.cli import options, ris_orders, ris_performed, ris_reconcile
 
 if TYPE_CHECKING:
     from vesalius.app.wiring import Archive
@@ -299,6 +299,7 @@ for _group, _name, _command in (
     (procedures, "add", add_procedure), (procedures, "list", list_procedures),
     (patients, "add", add_patient), (patients, "list", list_patients), (patients, "merge", merge_patients),
     (patients, "unmerge", unmerge_patients), (app, "worklist", worklist), (app, "events", events),
+    (app, "performed", ris_performed.performed),
 ):  # fmt: skip
     _group.command(_name, help=options.help_of(_command))(_command)
 for _name, _sub in (
