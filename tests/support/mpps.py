@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -213,6 +216,13 @@ class Partner:
                 return self._refuse(instance, 0x0105)
             had.update(ds)
             return self._took(event, instance, ds)
+
+
+def changes_of(data: Path, instance: str) -> list[str]:
+    """The events of a step's life in the service's own book, in order."""
+    with closing(sqlite3.connect(f"file:{data}/index.db?mode=ro", uri=True)) as database:
+        rows = database.execute("SELECT kind, detail FROM ris_event WHERE kind LIKE 'performed-%' ORDER BY id")
+        return [kind for kind, detail in rows if json.loads(detail)["uid"] == instance]
 
 
 def lost(event: Event) -> None:

@@ -159,6 +159,24 @@ def start_server(
     return server
 
 
+def start_again(server: Server) -> Server:
+    """A service that ended, anew on its ports and data."""
+    with server.log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vesalius", *server.arguments],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    again = Server(server.data, server.dimse_port, server.http_port, server.log, process, server.arguments)
+    try:
+        again.wait_ready(60)
+    except AssertionError:
+        again.kill()
+        raise
+    return again
+
+
 @contextmanager
 def running_server(folder: Path, *extra: str, config: str = "", workers: int = 1, **kwargs: object) -> Iterator[Server]:
     """`vesalius serve` on `folder`/data for the time of the block; ends it and fails if it had a traceback."""

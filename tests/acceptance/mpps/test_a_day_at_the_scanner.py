@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from tests.support import dcmtk
 from tests.support.generate import ct, part10, uid
 from tests.support.mpps import Scanner, begun, ended, question, until
 from tests.support.ris import Hospital
-from tests.support.server import Server, listing, start_server, vesalius
+from tests.support.server import Server, listing, start_again, start_server, vesalius
 
 from vesalius.backends.database import open_database
 from vesalius.backends.ris_sql import SqlRis
@@ -130,7 +128,7 @@ def test_a_series_of_which_one_image_is_lost_raises_an_alert(site: Site) -> None
     until(lambda: site.step(step).arrived == 2, "two of three are counted")
     # What is overdue is looked for at the start, and every minute.
     site.server.stop()
-    site.server = _again(site.server)
+    site.server = start_again(site.server)
     until(lambda: site.step(step).images is Images.MISSING, "the alert")
     assert [row["uid"] for row in site.ris("performed", "--images", "missing")] == [step]
     (event,) = [row for row in site.ris("events") if row["kind"] == "images-missing"]
@@ -145,18 +143,6 @@ def test_a_series_of_which_one_image_is_lost_raises_an_alert(site: Site) -> None
     until(lambda: site.step(step).images is Images.COMPLETE, "all images are here")
     status, known = Scanner(site.server.dimse_port).get(step)
     assert (status, known.PerformedProcedureStepStatus, str(known.PatientName)) == (0, "COMPLETED", "Müller^Jörg")
-
-
-def _again(server: Server) -> Server:
-    """The service anew, on the same ports."""
-    with server.log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vesalius", *server.arguments], stdout=stream, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-    again = Server(server.data, server.dimse_port, server.http_port, server.log, process, server.arguments)
-    again.wait_ready()
-    return again
 
 
 def _store(site: Site, images: list[pydicom.Dataset]) -> None:
