@@ -42,4 +42,4 @@ def test_the_demo_plans_a_day_once(tmp_path: Path) -> None:
         vesalius("demo", "--generated", data=data)
     steps = listing("ris", "schedule", "list", data=data)
     assert len(steps) > 20 and {station for one in steps for station in one["stations"]} == {"CT1", "MR1", "US1", "DX1"}  # type: ignore[union-attr]
-    assert len(listing("ris", "patients", "list", data=data)) == 28
+    assert len(listing("ris", "patients", "list", data=data)) == 33

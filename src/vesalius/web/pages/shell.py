@@ -130,6 +130,8 @@ class Shell:
             "Vary": "Accept-Encoding, Accept-Language, Cookie",
             # A page names patients: no copy of it may stay on a disk that others use.
             "Cache-Control": "no-store",
+            # A form that is sent under "no-referrer" says Origin: null, which the door takes for another origin's.
+            "Referrer-Policy": "same-origin",
         }
         return answer(request, body.encode(), "text/html; charset=utf-8", status=status, headers=headers)
 
