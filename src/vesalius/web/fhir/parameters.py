@@ -128,6 +128,8 @@ def understand(
     for name, value in listed:
         if name in _NOT_SEARCHED or not value.strip():
             continue  # an empty parameter asks for nothing (3.1.1.2)
+        if "\x00" in value:
+            raise bad_parameter(_named(name), "holds a NUL character")
         if len(value) > LONGEST:
             raise bad_parameter(_named(name), f"the value is longer than {LONGEST} characters")
         if name in ("_count", "_summary", "_total", CURSOR):
