@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -262,24 +263,40 @@ def test_what_a_client_does_wrong_is_told_and_the_next_one_is_served(hospital: H
     before = hospital.ask("/fhir/ServiceRequest?_summary=count")["total"]
     post = "/fhir/ServiceRequest"
     for body, named, status, code in (
-        (b"{", {}, 400, "structure"), (b"[" * 200_000, {}, 400, "structure"), (b"\x00\xff", {}, 400, "structure"),
-        (b" " * (2 << 20), {}, 413, "too-long"), (b"<ServiceRequest/>", {"Content_Type": "application/fhir+xml"}, 415,
-        "not-supported"), (json.dumps(order(status="draft")).encode(), {}, 422, "business-rule"),
+        (b"{", {}, 400, "structure"),
+        (b"[" * 200_000, {}, 400, "structure"),
+        (b"\x00\xff", {}, 400, "structure"),
+        (b"<ServiceRequest/>", {"Content_Type": "application/fhir+xml"}, 415, "not-supported"),
+        (json.dumps(order(status="draft")).encode(), {}, 422, "business-rule"),
         (json.dumps(order(subject={"reference": "Patient/99999"})).encode(), {}, 422, "not-found"),
         (json.dumps(order(code={"text": 1})).encode(), {}, 400, "structure"),
-    ):  # fmt: skip
+    ):
         assert issue(hospital.ask(post, raw=body, status=status, **named)) == ("error", code)
         hospital.ask("/fhir/metadata")
     for path, named, status, code in (
-        ("/fhir/Patient/999999", {}, 404, "not-found"), ("/fhir/Nothing", {}, 404, "not-found"),
-        ("/fhir/Patient?birthdate=tomorrow", {}, 400, "invalid"), ("/fhir/Patient?_format=xml", {}, 406, "not-supported"),
+        ("/fhir/Patient/999999", {}, 404, "not-found"),
+        ("/fhir/Nothing", {}, 404, "not-found"),
+        ("/fhir/Patient?birthdate=tomorrow", {}, 400, "invalid"),
+        ("/fhir/Patient?_format=xml", {}, 406, "not-supported"),
         ("/fhir/Patient?eyes=blue", {"Prefer": "handling=strict"}, 400, "not-supported"),
-        ("/fhir/Patient?name=%FF%FE%00", {}, 200, ""),
-    ):  # fmt: skip
+        ("/fhir/Patient?name=a%00", {}, 400, "invalid"),
+        ("/fhir/Patient?name=%FF%FE", {}, 200, ""),
+    ):
         told = hospital.ask(path, status=status, **named)
         assert status == 200 or issue(told) == ("error", code)
     assert issue(hospital.ask("/fhir/Patient/1", method="DELETE", status=405)) == ("error", "not-supported")
     assert hospital.ask("/fhir/ServiceRequest?_summary=count")["total"] == before
+
+
+def test_a_body_larger_than_any_order_is_refused_before_it_is_sent(hospital: Hospital) -> None:
+    fields = ("Host: localhost", f"Content-Type: {FHIR}", "Content-Length: 9999999", "", "")
+    head = "\r\n".join(("POST /fhir/ServiceRequest HTTP/1.1", *fields))
+    with socket.create_connection(("127.0.0.1", hospital.server.http_port), 30) as connection:
+        connection.sendall(head.encode())
+        received = b""
+        while b"too-long" not in received and (piece := connection.recv(65536)):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_page_of_a_stranger_can_neither_read_nor_order(hospital: Hospital) -> None:
