@@ -18,7 +18,7 @@ from vesalius.web.context import WebContext
 WHO = "web"
 DEMO = "DEMO-"  # what the IDs of `vesalius demo` begin with
 STAMP = "%Y%m%d%H%M%S"
-YEARS = range(1800, 9999)  # nothing is planned outside, and a day more or less is a date still
+YEARS = range(1800, 9900)  # nothing is planned outside, and a day more or less is a date still
 
 # What a person may do with a step, in the order of the buttons; moving has a dialog of its own.
 DESK = (StepVerb.ARRIVE, StepVerb.PREPARE, StepVerb.LEAVE, StepVerb.MISS, StepVerb.CANCEL)

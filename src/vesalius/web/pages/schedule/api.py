@@ -43,11 +43,11 @@ __all__ = ["OPERATIONS", "routes"]
 
 _BODY = 16 << 10
 _MOST_PATIENTS = 20
+_MOST = (1 << 62) - 1
 _NO_STORE = {"Cache-Control": "no-store"}
 _Text = Annotated[str, msgspec.Meta(max_length=64)]
 _Reason = Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)]
-_Minutes = Annotated[int, msgspec.Meta(ge=0, le=planning.LONGEST_MINUTES)]
-_Ref = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
+_Number = int | float  # 15.0 is an integer, too (JSON Schema)
 
 
 class _Seen(msgspec.Struct):
@@ -58,17 +58,17 @@ class _Seen(msgspec.Struct):
 class _Move(msgspec.Struct):
     station: _Text = ""
     start: _Text = ""
-    minutes: _Minutes = 0
+    minutes: _Number = 0
     force: bool = False
     reason: _Reason = ""
     seen: _Seen | None = None
 
 
 class _Plan(msgspec.Struct):
-    procedure: _Ref
+    procedure: _Number
     station: _Text
     start: _Text
-    minutes: _Minutes = 0
+    minutes: _Number = 0
     force: bool = False
     reason: _Reason = ""
 
@@ -98,6 +98,13 @@ async def body_of(ctx: WebContext, request: Request, kind: type[B]) -> B:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         said = str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON"
         raise Problem(400, f"the body is not what it must be: {said}", "See /api/openapi.json.") from None
+
+
+def whole(value: float, name: str, least: int, most: int) -> int:
+    """A whole number of a body. Raises `Problem` (400)."""
+    if value != value or not least <= value <= most or int(value) != value:
+        raise Problem(400, f"{name} is a whole number from {least} to {most}")
+    return int(value)
 
 
 def ref_of(request: Request, name: str) -> int:
@@ -153,6 +160,11 @@ def described(row: WorklistRow, images: bool) -> dict[str, Any]:
 def _one(view: RisView, ref: int) -> dict[str, Any]:
     row = row_of(view, ref)
     return described(row, row.procedure.study_uid in view.studies((row.procedure.study_uid,)))
+
+
+def _place(wanted: _Move | _Plan) -> booking.Place:
+    minutes = whole(wanted.minutes, "minutes", 0, planning.LONGEST_MINUTES)
+    return booking.Place(wanted.station, wanted.start, minutes, wanted.force)
 
 
 def _told(body: object, status: int = 200) -> Response:
@@ -221,11 +233,11 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
 
     async def plan(request: Request) -> Response:
         wanted = await body_of(ctx, request, _Plan)
-        place = booking.Place(wanted.station, wanted.start, wanted.minutes, wanted.force)
-        by = ris_words.by(ctx, wanted.reason)
+        place = _place(wanted)
+        procedure, by = whole(wanted.procedure, "procedure", 1, _MOST), ris_words.by(ctx, wanted.reason)
 
         def work(unit: RisWork) -> dict[str, Any]:
-            return _one(unit, booking.plan(unit, by, wanted.procedure, place, ctx.ris_rules).ref)
+            return _one(unit, booking.plan(unit, by, procedure, place, ctx.ris_rules).ref)
 
         try:
             return _told(await ctx.call(ris.change, work), 201)
@@ -238,7 +250,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
 
     async def move(request: Request) -> Response:
         ref, wanted = ref_of(request, "step"), await body_of(ctx, request, _Move)
-        place = booking.Place(wanted.station, wanted.start, wanted.minutes, wanted.force)
+        place = _place(wanted)
         seen = (wanted.seen.station, wanted.seen.start) if wanted.seen is not None else None
         by = ris_words.by(ctx, wanted.reason)
 
@@ -254,12 +266,12 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
 
     async def advance(request: Request) -> Response:
         ref, wanted = ref_of(request, "step"), await body_of(ctx, request, _Advance)
-        if wanted.verb in ris_words.WITH_REASON and not wanted.reason.strip():
-            raise BadRecord(f"{wanted.verb} needs a reason")
         by = ris_words.by(ctx, wanted.reason)
 
         def work(unit: RisWork) -> dict[str, Any]:
             before = unit.get(ScheduledStep, ref)
+            if wanted.verb in ris_words.WITH_REASON and not wanted.reason.strip():
+                raise BadRecord(f"{wanted.verb} needs a reason")
             planning.advance(unit, by, ref, wanted.verb)
             return _one(unit, ref) | {"before": before.state}
 

@@ -11,11 +11,17 @@ LONGEST_REASON = 200
 MOST_DAYS = 42
 
 _TEXT: Schema = {"type": "string", "maxLength": 64}
-_TIME: Schema = {"type": "string", "pattern": "^[0-9]{12}([0-9]{2})?$"}
+# Days that there are, but for the 29th of February, which no pattern can know; the years are `ris_words.YEARS`.
+_DATE = (
+    "(1[89]|[2-8][0-9]|9[0-8])[0-9]{2}"
+    "((0[13578]|1[02])(0[1-9]|[12][0-9]|3[01])|(0[469]|11)(0[1-9]|[12][0-9]|30)|02(0[1-9]|1[0-9]|2[0-8]))"
+)
+TIME: Schema = {"type": "string", "pattern": f"^{_DATE}([01][0-9]|2[0-3])[0-5][0-9]([0-5][0-9])?$"}
 _REASON: Schema = {"type": "string", "maxLength": LONGEST_REASON}
 _MINUTES: Schema = {"type": "integer", "minimum": 0, "maximum": LONGEST_MINUTES}
 _REF: Schema = {"type": "integer", "minimum": 1, "maximum": (1 << 62) - 1}
-_DAY: Schema = {"type": "string", "pattern": "^[0-9]{8}$"}
+DAY: Schema = {"type": "string", "pattern": f"^{_DATE}$"}
+_VERBS = [str(verb) for verb in StepVerb if verb is not StepVerb.MOVE]  # that has an operation of its own
 _STEP: Schema = {
     "type": "object",
     "required": ["step", "state", "station", "start", "minutes", "order", "accession", "patient", "study", "images"],
@@ -51,7 +57,7 @@ OPERATIONS = (
     Operation(
         "get", "/ris/schedule", "The scheduled steps of some days",
         parameters=(
-            Value("day", "the first day; today where it is left out", _DAY),
+            Value("day", "the first day; today where it is left out", DAY),
             Value("days", "how many", {"type": "integer", "minimum": 1, "maximum": MOST_DAYS}),
             Value("station", "AE title", {"type": "string"}),
         ),
@@ -61,8 +67,8 @@ OPERATIONS = (
     Operation(
         "get", "/ris/slots", "When a step could begin on a station on a day",
         parameters=(
-            Value("station", "AE title", {"type": "string"}, required=True),
-            Value("day", "YYYYMMDD", _DAY, required=True),
+            Value("station", "AE title", {"type": "string", "minLength": 1}, required=True),
+            Value("day", "YYYYMMDD", DAY, required=True),
             Value("minutes", "how long it takes; 15", {"type": "integer", "minimum": 1, "maximum": LONGEST_MINUTES}),
         ),
         responses={200: {"type": "object", "required": ["slots"], "properties": {
@@ -72,7 +78,7 @@ OPERATIONS = (
         "get", "/ris/patients", "Patients whose name has a word, or whose ID, begins so",
         parameters=(
             Value("q", "name or ID", _TEXT),
-            Value("born", "birth date, YYYYMMDD", {"type": "string", "pattern": "^([0-9]{8})?$"}),
+            Value("born", "birth date, YYYYMMDD", {"type": "string", "pattern": f"^({_DATE})?$"}),
         ),
         responses={200: _PATIENTS, 400: JSON_ERROR},
     ),
@@ -80,7 +86,7 @@ OPERATIONS = (
         "post", "/ris/steps", "Plan a procedure that waits for a time",
         request={JSON: {
             "type": "object", "required": ["procedure", "station", "start"],
-            "properties": {"procedure": _REF, "station": _TEXT, "start": _TIME, "minutes": _MINUTES,
+            "properties": {"procedure": _REF, "station": _TEXT, "start": TIME, "minutes": _MINUTES,
                            "force": {"type": "boolean"}, "reason": _REASON},
         }},
         responses={201: _STEP, **_WRONG},
@@ -92,7 +98,7 @@ OPERATIONS = (
         parameters=(_OF_STEP,),
         request={JSON: {
             "type": "object",
-            "properties": {"station": _TEXT, "start": _TIME, "minutes": _MINUTES,
+            "properties": {"station": _TEXT, "start": TIME, "minutes": _MINUTES,
                            "force": {"type": "boolean", "description": "also when the station is closed"},
                            "reason": _REASON,
                            "seen": {"type": "object", "required": ["station", "start"],
@@ -105,7 +111,7 @@ OPERATIONS = (
         parameters=(_OF_STEP,),
         request={JSON: {
             "type": "object", "required": ["verb"],
-            "properties": {"verb": {"type": "string", "enum": [str(verb) for verb in StepVerb]}, "reason": _REASON},
+            "properties": {"verb": {"type": "string", "enum": _VERBS}, "reason": _REASON},
         }},
         responses={200: _STEP, **_WRONG},
     ),
@@ -113,7 +119,7 @@ OPERATIONS = (
         "post", "/ris/blocks", "Nobody is planned there then",
         request={JSON: {
             "type": "object", "required": ["station", "begin", "end", "note"],
-            "properties": {"station": _TEXT, "begin": _TIME, "end": _TIME, "note": _REASON},
+            "properties": {"station": _TEXT, "begin": TIME, "end": TIME, "note": _REASON},
         }},
         responses={201: {"type": "object", "required": ["block", "station", "begin", "end", "note"]}, **_WRONG},
     ),
