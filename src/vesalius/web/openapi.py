@@ -20,7 +20,9 @@ from vesalius.web.answers import answer
 from vesalius.web.context import WebContext
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
 from vesalius.web.pages import sends
+from vesalius.web.pages.commitments import api as commitments_api
 from vesalius.web.pages.hl7_log import api as hl7_api
+from vesalius.web.pages.reconcile import api as reconcile_api
 from vesalius.web.pages.schedule import api as schedule_api
 from vesalius.web.pages.tracking import api as tracking_api
 
@@ -33,6 +35,12 @@ _UPLOAD = Value("upload", "id of the upload", {"type": "string", "pattern": "^[A
 _DIGEST: Schema = {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}
 _OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 10**17}
 
+_WORKFLOW = (
+    *ris_changes.OPERATIONS,
+    *schedule_api.OPERATIONS,
+    *tracking_api.OPERATIONS,
+    *reconcile_api.OPERATIONS,
+)
 SERVICE = (
     Operation("get", "/health", "Whether the process lives", responses={200: _HEALTH}, root=True),
     Operation(
@@ -141,8 +149,9 @@ def operations(ctx: WebContext) -> tuple[Operation, ...]:
     return (
         *SERVICE,
         *changes.OPERATIONS,
-        *((*ris_changes.OPERATIONS, *schedule_api.OPERATIONS, *tracking_api.OPERATIONS) if ctx.ris is not None else ()),
+        *(_WORKFLOW if ctx.ris is not None else ()),
         *(hl7_api.OPERATIONS if ctx.hl7 is not None else ()),
+        *(commitments_api.OPERATIONS if ctx.commit is not None else ()),
         *deletions.OPERATIONS,
         *fusion.OPERATIONS,
         *rois.OPERATIONS,

@@ -54,7 +54,9 @@ from vesalius.web.direct_frames import DirectFrames
 from vesalius.web.door import Door
 from vesalius.web.fhir import edge as fhir
 from vesalius.web.pages import Pages, sends
+from vesalius.web.pages.commitments import api as commitments_api
 from vesalius.web.pages.hl7_log import api as hl7_api
+from vesalius.web.pages.reconcile import api as reconcile_api
 from vesalius.web.pages.schedule import api as schedule_api
 from vesalius.web.pages.tracking import api as tracking_api
 from vesalius.web.site import Facts, Place, Site
@@ -85,6 +87,8 @@ API: tuple[ModuleType, ...] = (
     schedule_api,
     tracking_api,
     hl7_api,
+    reconcile_api,
+    commitments_api,
     deletions,
     sends,
     fusion,

@@ -7,12 +7,33 @@ from types import ModuleType
 from starlette.routing import BaseRoute
 
 from vesalius.web.context import WebContext
-from vesalius.web.pages import hl7_log, patient, schedule, search, studies, system, tags, tracking
+from vesalius.web.pages import (
+    commitments,
+    hl7_log,
+    patient,
+    reconcile,
+    schedule,
+    search,
+    studies,
+    system,
+    tags,
+    tracking,
+)
 from vesalius.web.pages.history import History
 from vesalius.web.pages.shell import Shell, asset_routes
 
 # Modules with `routes(ctx, shell)`. Where two could match, the first does.
-PAGES: tuple[ModuleType, ...] = (search, studies, patient, tags, schedule, tracking, hl7_log)
+PAGES: tuple[ModuleType, ...] = (
+    search,
+    studies,
+    patient,
+    tags,
+    schedule,
+    tracking,
+    hl7_log,
+    reconcile,
+    commitments,
+)
 
 
 class Pages:

@@ -150,7 +150,9 @@ def test_scripts_list_show_and_replay(log: Log) -> None:
     refused = log.came("C1", InState.REFUSED, "wrong")
     log.goes("O1")
     listed = log.web.ask("/api/hl7/messages?state=refused").json()["messages"]
-    assert [(one["id"], one["code"], one["error"], one["partner"]) for one in listed] == [(refused, "AE", "wrong", "HIS")]
+    assert [(one["id"], one["code"], one["error"], one["partner"]) for one in listed] == [
+        (refused, "AE", "wrong", "HIS")
+    ]
     assert "message" not in listed[0]
     one = log.web.ask(f"/api/hl7/messages/in/{refused}").json()
     assert one["message"].encode() == message("C1") and one["acknowledgement"].encode() == ACK
