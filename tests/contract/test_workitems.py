@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from tests.support.workitems import DONE, LABEL, values
@@ -144,6 +145,37 @@ def test_of_two_that_claim_a_workitem_at_once_one_has_it(kept: SqlWorkitems) -> 
         thread.join()
     assert sorted(outcomes) == [0] + [0xC301] * 5
     assert told(kept, "WATCH") == [("1.1", Happening.STATE, "SCHEDULED"), ("1.1", Happening.STATE, "IN PROGRESS")]
+
+
+def test_many_that_subscribe_change_and_create_at_once_neither_block_nor_miss_each_other(kept: SqlWorkitems) -> None:
+    """Whoever subscribes to all hears of each workitem once, however the transactions fall."""
+    uids = [f"1.2.{number}" for number in range(12)]
+    for uid in uids[:6]:
+        create(kept, uid, t00404025=())
+    failures: list[BaseException] = []
+
+    def run(*steps: Callable[[], object]) -> None:
+        try:
+            for step in steps:
+                step()
+        except BaseException as error:
+            failures.append(error)
+
+    creating = [partial(create, kept, uid, t00404025=()) for uid in uids[6:]]
+    single = [partial(subscribe, kept, uid, "ALL") for uid in uids[:6]]
+    claiming = [partial(state, kept, uid, "IN PROGRESS") for uid in uids[:6]]
+    everything = [partial(subscribe, kept, w.GLOBAL_SUBSCRIPTION, aet) for aet in ("ALL", "OTHER")]
+    threads = [threading.Thread(target=run, args=steps) for steps in (creating, single, claiming, everything)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    for uid in uids:
+        ref = kept.look(lambda view: workitems.get(view, uid)).ref  # noqa: B023 - now
+        assert {one.aet for one in kept.look(lambda view: view.subscriptions(ref))} == {"ALL", "OTHER"}  # noqa: B023
+    for uid in uids[6:]:
+        assert len([one for one in kept.untold("OTHER") if one.workitem == uid]) == 1
 
 
 def test_a_refused_change_leaves_nothing_behind(kept: SqlWorkitems, database: Database) -> None:

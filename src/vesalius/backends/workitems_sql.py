@@ -119,7 +119,7 @@ class SqlWorkitemWork(SqlWorkitemView):
         self._now = now
         self._reports: list[tuple[Any, ...]] = []
         self._events: list[tuple[str, By, Mapping[str, str]]] = []
-        self._globals_held = False
+        self._ordered = False
 
     def global_subscriptions(self) -> list[GlobalSubscription]:
         """See `WorkitemView.global_subscriptions`: those and the creation of workitems come one after the other."""
@@ -140,10 +140,12 @@ class SqlWorkitemWork(SqlWorkitemView):
 
     def subscribe(self, ref: int, subscription: Subscription) -> None:
         """See `WorkitemWork.subscribe`."""
+        self._order()
         self._tx.run(_SUBSCRIBE, (ref, subscription.aet, int(subscription.locked), subscription.origin))
 
     def unsubscribe(self, ref: int, aet: str) -> None:
         """See `WorkitemWork.unsubscribe`."""
+        self._order()
         self._tx.run(_UNSUBSCRIBE, (ref, aet))
 
     def unsubscribe_all(self, aet: str, origins: Sequence[str]) -> None:
@@ -186,9 +188,10 @@ class SqlWorkitemWork(SqlWorkitemView):
             feed.finish()
 
     def _order(self) -> None:
-        if self._tx.for_update and not self._globals_held:  # a database with many writers
+        """Whoever changes subscriptions or tells does so one after the other: taken before any row of theirs is."""
+        if self._tx.for_update and not self._ordered:  # a database with many writers
             self._tx.rows(_LOCK, (_LOCK_NUMBER,))
-            self._globals_held = True
+            self._ordered = True
 
 
 class SqlWorkitems:
