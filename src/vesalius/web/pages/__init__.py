@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from vesalius.web.context import WebContext
 from vesalius.web.pages import (
     commitments,
+    fusion,
     hl7_log,
     patient,
     reconcile,
@@ -27,6 +28,7 @@ PAGES: tuple[ModuleType, ...] = (
     search,
     studies,
     patient,
+    fusion,
     tags,
     schedule,
     tracking,

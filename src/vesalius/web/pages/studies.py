@@ -19,6 +19,7 @@ from vesalius.web.pages.shell import Shell
 
 MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, SERIES_UID = 0x00080060, 0x00200011, 0x0008103E, 0x0020000E
 SERIES_INSTANCES, BODY_PART, SERIES_DATE, SERIES_TIME = 0x00201209, 0x00180015, 0x00080021, 0x00080031
+FRAME_OF_REFERENCE = 0x00200052
 MOST_SERIES = 500
 
 # What has no picture of its own: its card shows what it is.
@@ -26,6 +27,8 @@ NO_PICTURE = frozenset(
     ("SR", "PR", "KO", "SEG", "RTSTRUCT", "RTPLAN", "RTRECORD", "RWV", "REG", "FID", "ANN", "ECG", "DOC", "AU", "HD",
      "EPS", "PLAN", "STAIN", "TEXTUREMAP", "M3D", "SMR", "KER", "RESP", "EEG", "EMG", "OSS", "ASMT", "IVUSTXT", "LEN")
 )  # fmt: skip
+# Whose images may be slices of a volume; whether they are is known when it is made.
+VOLUMES = frozenset(("CT", "MR", "PT", "NM", "RTDOSE", "SEG", "OT"))
 MODALITIES = ("CR", "CT", "DX", "ES", "MG", "MR", "NM", "OT", "PT", "PX", "RF", "RTSTRUCT", "SM", "SR", "US", "XA")
 
 
@@ -41,6 +44,12 @@ class SeriesCard:
     date: str
     time: str
     images: int
+    frame_of_reference: str = ""
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it may be a volume."""
+        return self.modality in VOLUMES and self.images > 0
 
     @property
     def pictured(self) -> bool:
@@ -63,7 +72,7 @@ def study_of(ctx: WebContext, uid: str) -> Row:
 def series_of(ctx: WebContext, study: str) -> list[SeriesCard]:
     """The series of a study in order of their numbers. Blocks."""
     tags = (SERIES_UID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, BODY_PART, SERIES_DATE, SERIES_TIME,
-            SERIES_INSTANCES)  # fmt: skip
+            SERIES_INSTANCES, FRAME_OF_REFERENCE)  # fmt: skip
     asked: Values = {**dict.fromkeys(tags, ()), STUDY_UID: (study,)}
     query = parse(asked, Root.STUDY, Level.SERIES, Options(relational=True), limit=MOST_SERIES)
     cards = []
@@ -80,6 +89,7 @@ def series_of(ctx: WebContext, study: str) -> list[SeriesCard]:
                     date=first(values, SERIES_DATE),
                     time=first(values, SERIES_TIME),
                     images=int(count) if count.isdigit() else 0,
+                    frame_of_reference=first(values, FRAME_OF_REFERENCE),
                 )
             )
     cards.sort(key=lambda card: (int(card.number) if card.number.lstrip("-").isdigit() else 1 << 30, card.uid))

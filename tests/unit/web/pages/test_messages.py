@@ -42,6 +42,7 @@ ADDRESSES = (
     "/commitments",
     "/hl7?way=out&state=held",
     f"/studies/{STUDY}",
+    f"/studies/{STUDY}/fusion",
     f"/studies/{STUDY}/series/{SERIES}/instances/{INSTANCES[0]}/tags",
     f"/studies/{STUDY}/series/{SERIES}/instances/{INSTANCES[0]}/compare?with={INSTANCES[1]}",
     "/studies/1.2.3",
@@ -65,6 +66,7 @@ ADDRESSES = (
 # What stands on these pages and is no text of ours: values of the made data, names of things, figures.
 DATA = re.compile(
     r"Vesalius|VESALIUS|SELF|[A-Z]{2}|RTSTRUCT|[KMGT]iB|B|Pseudo, Patient|PSEUDO|127\.0\.0\.1|DICOM CT|HEAD"
+    r"|SUV|mm|PgUp|PgDn|Series"
     r"|HIS|EMR"
     r"|other|GYN|RAD|head|room|SQLite|English|Deutsch|Esc|Enter|echoscu.*|/ready|/metrics|openapi\.json|Test text|[a-zA-Z]"
     r"|[0-9A-Za-z.:@/^ -]*[0-9][0-9A-Za-z.:@/^ -]*"

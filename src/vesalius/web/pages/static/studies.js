@@ -156,7 +156,7 @@ keys.set('p', () => {
   if (!at) return false;
   location.assign(`${body.root}/studies/${at.dataset.study}`);
 });
-for (const [key, what] of Object.entries({ s: '[data-do=send]', d: 'a[download]', x: '[data-do=delete]' })) {
+for (const [key, what] of Object.entries({ f: '[data-do=fuse]', s: '[data-do=send]', d: 'a[download]', x: '[data-do=delete]' })) {
   keys.set(key, () => {
     const button = results.querySelector(`tr.open + tr.detail ${what}`);
     if (!button) return false;
