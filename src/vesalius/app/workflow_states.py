@@ -1,24 +1,32 @@
-"""`docs/reference/workflow-states.md`: the state grids of `model/steps.py`, drawn and printed."""
+"""`docs/reference/workflow-states.md`: the state grids of the workflow, drawn and printed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from vesalius.model import workitems
 from vesalius.model.steps import ORDER_GRID, PERFORMED_GRID, STEP_GRID
 
 _HEAD = """# States of the workflow
 
-Made from the tables of `model/steps.py`. What has no row cannot happen: it is refused with the state and what is
-possible in it. Each change is an event with who, when and why (`vesalius ris events`).
+Made from the tables of `model/steps.py` and `model/workitems.py`. What has no row cannot happen: it is refused with the
+state and what is possible in it. Each change is an event with who, when and why (`vesalius ris events`).
 
 A modality may start a step that was cancelled, missed or done meanwhile, because its worklist was older than ours: what
 happens in the room wins over the plan. A performed step that is COMPLETED or DISCONTINUED never changes again.
 """
+# What the right key opens (or what needs none); what refuses has a status: docs/reference/conformance.md, 5.8.
+_WORKITEM_GRID = {
+    (state, verb): (cell.to, "PS3.4 CC.2.6" if verb is workitems.WorkitemVerb.UPDATE else "PS3.4 Table CC.1.1-2")
+    for (state, verb, _), cell in workitems.GRID.items()
+    if cell.to is not None
+}
 _GRIDS: tuple[tuple[str, str, Mapping[Any, tuple[Any, str]]], ...] = (
     ("Order", "PLACED", ORDER_GRID),
     ("Scheduled procedure step", "SCHEDULED", STEP_GRID),
     ("Performed procedure step", "IN PROGRESS", PERFORMED_GRID),
+    ("Workitem (unified procedure step)", "SCHEDULED", _WORKITEM_GRID),
 )
 
 
