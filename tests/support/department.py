@@ -7,7 +7,7 @@ are the simulated ones over real sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,14 @@ class Machine:
     device: Device
     disk: Path
     said: list[Told] = field(default_factory=list)
+    worklist: Server | None = None  # another machine than the archive
+    on: dict[str, Callable[[], object]] = field(default_factory=dict)  # what happens when it says so, once
+
+    def _told(self, one: Told) -> None:
+        self.said.append(one)
+        then = self.on.pop(one.what, None)
+        if then is not None:
+            then()
 
     def run(self, fault: str = "", *, setup: bool = True, **orders: Any) -> modality.Shift:
         """One shift: by default one examination of what is planned."""
@@ -125,8 +133,12 @@ class Machine:
 
         return asyncio.run(
             modality.work(
-                self.device, self.disk, partners(self.server), modality.Orders(fault=fault, **orders),
-                ready=ready, told=self.said.append, habits=Habits(linger=5.0, patience=10.0),
+                self.device,
+                self.disk,
+                partners(self.server, worklist=self.worklist),
+                modality.Orders(fault=fault, **orders),
+                ready=ready,
+                told=self._told, habits=Habits(linger=5.0, patience=10.0),
             )
         )  # fmt: skip
 
