@@ -207,8 +207,7 @@ class SqlWork(SqlView):
         if made is None:
             raise DuplicateRecord(f"there is a {kind.words} with this {kind.unique.replace('_', ' ')} already")
         kept = with_ref(noun, made)
-        if isinstance(kept, ScheduledStep):
-            ris_sql_worklist.place(self._tx, kept)
+        self._placed(kept)
         return kept
 
     def save(self, noun: N) -> N:
@@ -219,9 +218,15 @@ class SqlWork(SqlView):
         assignments = ", ".join(f"{name} = ?" for name in (*kind.columns, "data"))
         sql = f"UPDATE {kind.name} SET {assignments} WHERE id = ?"  # noqa: S608 - names from the schema
         self._tx.run(sql, (*values_of(kind, noun), noun.ref))
+        self._placed(noun)
+        return noun
+
+    def _placed(self, noun: Noun) -> None:
+        """Rows beside a noun's own, by which it is looked up."""
         if isinstance(noun, ScheduledStep):
             ris_sql_worklist.place(self._tx, noun)
-        return noun
+        elif isinstance(noun, Patient):
+            ris_sql_worklist.place_name(self._tx, noun)
 
     def remove(self, noun: Noun) -> None:
         """See `RisWork.remove`."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from vesalius.backends.database import Row, Transaction
 from vesalius.backends.ris_rows import noun_of
+from vesalius.model.names import fold_name
 from vesalius.model.orders import Order, Patient, RequestedProcedure, ScheduledStep, Visit
 from vesalius.ports.ris import WorklistRow, WorklistWanted
 
@@ -41,6 +42,18 @@ def place(tx: Transaction, step: ScheduledStep) -> None:
     if wanted:
         rows = [(station, start, step.ref) for station, start in sorted(wanted)]
         tx.many("INSERT INTO ris_step_station (station, start, step) VALUES (?, ?, ?)", rows)
+
+
+def place_name(tx: Transaction, patient: Patient) -> None:
+    """Keep the rows of `ris_patient_group` as the patient's name says."""
+    held = {row[0] for row in tx.rows("SELECT name FROM ris_patient_group WHERE patient = ?", (patient.ref,))}
+    wanted = {*filter(None, fold_name(patient.name).split("=")[1:])}
+    if held == wanted:
+        return
+    tx.run("DELETE FROM ris_patient_group WHERE patient = ?", (patient.ref,))
+    if wanted:
+        rows = [(name, patient.ref) for name in sorted(wanted)]
+        tx.many("INSERT INTO ris_patient_group (name, patient) VALUES (?, ?)", rows)
 
 
 def steps(
@@ -97,10 +110,13 @@ def _statement(wanted: WorklistWanted, after: tuple[str, int]) -> tuple[str, lis
         more("ris_step.number = ?", wanted.step)
         order = ["ris_step", "ris_procedure", "ris_order", "ris_patient"]
     if wanted.names:
-        # A name with further groups may match in one of those, where its beginning is none of the index.
         begins = " OR ".join(["(name >= ? AND name < ?)"] * len(wanted.names))
-        found = f"SELECT id FROM ris_patient WHERE {begins} UNION SELECT id FROM ris_patient WHERE name LIKE '%=%'"  # noqa: S608
-        more(f"ris_patient.id IN ({found})", *(end for name in wanted.names for end in (name, name + "\U0010ffff")))
+        ends = [end for name in wanted.names for end in (name, name + "\U0010ffff")]
+        found = (
+            f"SELECT id FROM ris_patient WHERE {begins} "  # noqa: S608 - only marks
+            f"UNION SELECT patient FROM ris_patient_group WHERE {begins}"
+        )
+        more(f"ris_patient.id IN ({found})", *ends, *ends)
         order = ["ris_patient", "ris_step", "ris_procedure", "ris_order"]
     start = "ris_step.start"
     if wanted.stations and order[0] == "ris_step" and not wanted.step:

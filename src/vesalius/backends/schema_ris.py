@@ -3,7 +3,8 @@
 Theory. A row of the workflow holds its noun (`model/orders.py`) whole, as JSON in `data`, and beside it the columns by
 which it is looked up: a noun may gain an attribute without a migration, and no attribute is written in two places that
 could differ, because both are written from the noun (`backends/ris_rows.py`). `ris_step_station` has one row for each
-station of a scheduled step, so that "what is planned on CT1 today" is one walk of an index. `ris_event` is the feed
+station of a scheduled step, so that "what is planned on CT1 today" is one walk of an index; `ris_patient_group` one for
+each group of a patient's name after the first, so that a beginning is found in any of them. `ris_event` is the feed
 that consumers read in order. `ris_accession` holds every accession number that was ever seen, so that a generated one
 is new even after its pattern was changed.
 
@@ -31,6 +32,14 @@ ris_patient = sa.Table(
     sa.Index("ix_ris_patient_name", "name"),
     sa.Index("ix_ris_patient_birth_date", "birth_date"),
     sqlite_autoincrement=True,
+)
+
+ris_patient_group = sa.Table(
+    "ris_patient_group",
+    metadata,
+    sa.Column("name", TEXT, primary_key=True),  # folded
+    sa.Column("patient", BIG, primary_key=True, autoincrement=False),
+    sa.Index("ix_ris_patient_group_patient", "patient"),
 )
 
 ris_visit = sa.Table(
