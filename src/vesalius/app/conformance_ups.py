@@ -57,12 +57,12 @@ def workitems() -> Iterator[str]:
         "configured peer (C308 else); over HTTP any AE title, which listens on a web socket. Deletion locks are always "
         f"granted: a final workitem is deleted {settings.keep / 86400:g} days after its last change "
         "(`workitems.keep`) unless a subscription locks it. Events: 1 state, 2 cancel requested, 3 progress, 5 "
-        "assigned; event 4 (SCP status) is not sent, because restarts lose nothing. They are kept with the change "
-        "that they tell of and sent in its order, on a new association to the peer's address for which this side "
-        f"proposes the SCP role; again after {settings.retry_first:g} s and later and later up to "
-        f"{settings.retry_longest:g} s until they are answered, for {settings.expiry / 3600:g} hours "
-        "(`workitems.retry_first`, `workitems.retry_longest`, `workitems.expiry`). A crash between sending and the "
-        "answer sends one again."
+        "assigned, and 4 to all subscribers when the service begins (RESTARTED, subscriptions and worklist WARM "
+        "START, as restarts lose nothing; GOING DOWN is not sent). They are kept with the change that they tell of "
+        "and sent in its order, on a new association to the peer's address for which this side proposes the SCP "
+        f"role; again after {settings.retry_first:g} s and later and later up to {settings.retry_longest:g} s until "
+        f"they are answered, for {settings.expiry / 3600:g} hours (`workitems.retry_first`, "
+        "`workitems.retry_longest`, `workitems.expiry`). A crash between sending and the answer sends one again."
     )
 
 

@@ -158,7 +158,7 @@ class Supervisor:
     def _prepare_first(self) -> bool:
         from vesalius.app.workers import prepare_main
 
-        pid, pipe = fork_child("vesalius-prep", lambda ready: prepare_main(self.settings, ready))
+        pid, pipe = fork_child("vesalius-prep", lambda ready: prepare_main(self.settings, ready, begins=True))
         os.close(pipe)
         while True:
             if self._stops:

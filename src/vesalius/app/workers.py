@@ -77,15 +77,21 @@ def _keep_freed_memory(kept: int) -> None:
     libc.mallopt(m_trim_threshold, kept)
 
 
-def prepare_main(settings: Settings, ready: Ready) -> int:
-    """Open (and migrate) the database once, and take up what dead processes left in their packs."""
+def prepare_main(settings: Settings, ready: Ready, *, begins: bool = False) -> int:
+    """Open (and migrate) the database once, and take up what dead processes left in their packs.
+
+    `begins`: the service does, and whoever is subscribed to something of it hears of that.
+    """
     from vesalius.app.wiring import build, header_limits
     from vesalius.archive.reindex import recover
+    from vesalius.ris import subscriptions
 
     try:
         archive = build(settings)
         try:
             recover(archive.blobs, archive.index, log, limits=header_limits(settings))
+            if begins and archive.workitems.look(lambda view: view.receivers()):
+                archive.workitems.change(subscriptions.restarted, archive.clock.utc())
             if archive.index.outdated():
                 log.warning(
                     "index-outdated",

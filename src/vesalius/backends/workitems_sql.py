@@ -43,6 +43,7 @@ _SUBSCRIBE = (
 _UNSUBSCRIBE = "DELETE FROM workitem_subscription WHERE workitem_ref = ? AND aet = ?"
 _UNSUBSCRIBE_ALL = "DELETE FROM workitem_subscription WHERE aet = ? AND origin = ?"
 _GLOBALS = "SELECT aet, locked, filtered, keys FROM workitem_global ORDER BY aet, filtered"
+_RECEIVERS = "SELECT aet FROM workitem_subscription UNION SELECT aet FROM workitem_global ORDER BY 1"
 _SUBSCRIBE_GLOBALLY = (
     "INSERT INTO workitem_global (aet, filtered, locked, keys) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (aet, filtered) DO UPDATE SET locked = excluded.locked, keys = excluded.keys"
@@ -109,6 +110,10 @@ class SqlWorkitemView:
             GlobalSubscription(aet, bool(locked), bool(filtered), _values(keys))
             for aet, locked, filtered, keys in self._tx.rows(_GLOBALS)
         ]
+
+    def receivers(self) -> list[str]:
+        """See `WorkitemView.receivers`."""
+        return [row[0] for row in self._tx.rows(_RECEIVERS)]
 
 
 class SqlWorkitemWork(SqlWorkitemView):

@@ -47,6 +47,7 @@ PARAMETERS = 0x00741210
 CONTACT_URI, CONTACT_NAME = 0x0074100A, 0x0074100C
 DISCONTINUATION_REASONS = 0x0074100E
 DELETION_LOCK = 0x00741230
+SCP_STATUS, SUBSCRIPTIONS_STATUS, WORKLIST_STATUS = 0x00741242, 0x00741244, 0x00741246
 RECEIVING_AE, REQUESTING_AE = 0x00741234, 0x00741236
 REASON_FOR_CANCELLATION = 0x00741238
 CANCELLED_AT = 0x00404052
@@ -281,6 +282,14 @@ def state_report(item: Workitem) -> Values:
             if information.get(tag) and item.state is _S.CANCELED:
                 found[tag] = information[tag]
     return found
+
+
+# What event 4 says after a restart: subscriptions and workitems are all there.
+RESTARTED: Values = {
+    SCP_STATUS: ("RESTARTED",),
+    SUBSCRIPTIONS_STATUS: ("WARM START",),
+    WORKLIST_STATUS: ("WARM START",),
+}
 
 
 def assignment_report(item: Workitem) -> Values:

@@ -42,6 +42,10 @@ class WorkitemView(Protocol):
         """Who will hear of new ones."""
         ...
 
+    def receivers(self) -> list[str]:
+        """The AE titles that have any subscription, in order."""
+        ...
+
 
 class WorkitemWork(WorkitemView, Protocol):
     """Changing, inside one transaction."""

@@ -62,6 +62,12 @@ def suspend(work: WorkitemWork, by: By, uid: str, aet: str) -> None:
     work.announce("workitem-suspended", by, {"workitem": uid, "aet": aet})
 
 
+def restarted(work: WorkitemWork) -> None:
+    """Tell every subscriber that this system was away and is back, with everything (PS3.4 CC.2.4, event 4)."""
+    for aet in work.receivers():
+        work.tell(aet, w.GLOBAL_SUBSCRIPTION, Happening.SCP_STATUS, w.RESTARTED)
+
+
 def subscribe_new(work: WorkitemWork, item: Workitem) -> list[str]:
     """Subscribe everybody who wants to hear of all such workitems; who that is."""
     found: dict[str, Subscription] = {}

@@ -35,6 +35,10 @@ def test_an_event_that_was_not_delivered_before_the_power_cut_is_delivered_after
         server, watcher = start(tmp_path, port)
         with watcher.listening():
             assert states(watcher.wait(uid, 2)) == ["SCHEDULED", "IN PROGRESS"]
+            (restarted,) = watcher.wait(GLOBAL, 1)
+            assert (restarted.kind, restarted.values.SCPStatus) == (4, "RESTARTED")
+            assert restarted.values.SubscriptionListStatus == "WARM START"
+            assert restarted.values.UnifiedProcedureStepListStatus == "WARM START"
             assert watcher.change(uid, "IN PROGRESS", key) == 0xC302, "it was claimed once, and is"
             assert watcher.set(uid, performed(), key) == 0x0000, "by the same key"
             assert watcher.change(uid, "COMPLETED", key) == 0x0000
