@@ -19,6 +19,7 @@ PLACES = [*PAGES, *(REPOSITORY / "deploy").iterdir()]
 GROUPS = {
     "peers": ("add", "list", "remove", "test"),
     "hl7": ("list", "show", "replay", "queues", "send"),
+    "simulate": ("hospital",),
     "volume": ("info", "export", "hu", "fuse"),
     "ris": ("worklist", "events", "stations", "procedures", "patients", "orders", "schedule", "reconcile"),
     "ris stations": ("add", "list", "remove"),
