@@ -89,10 +89,10 @@ def store_message(sop_class: str, sop_instance: str, data: bytes, message_id: in
     return pdvs(1, command(fields), data, maximum)
 
 
-def find_message(identifier: bytes, message_id: int) -> bytes:
-    """A C-FIND-RQ (PS3.7 9.3.2.1) of the Study Root on context 1."""
+def find_message(identifier: bytes, message_id: int, sop_class: str = STUDY_ROOT_FIND) -> bytes:
+    """A C-FIND-RQ (PS3.7 9.3.2.1), of the Study Root if nothing else is said, on context 1."""
     fields = (
-        _ui(0x00000002, STUDY_ROOT_FIND)
+        _ui(0x00000002, sop_class)
         + _us(0x00000100, 0x0020)
         + _us(0x00000110, message_id)
         + _us(0x00000700, 0)
