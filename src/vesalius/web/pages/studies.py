@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,12 +15,14 @@ from vesalius.model.query_parser import parse
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.pages.listing import PAGE, RETURNS, STUDY_UID, Row, Studies, asked_from, first, row_of
+from vesalius.web.pages.series_kinds import Kind, kinds_of
 from vesalius.web.pages.shell import Shell
 
 MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, SERIES_UID = 0x00080060, 0x00200011, 0x0008103E, 0x0020000E
 SERIES_INSTANCES, BODY_PART, SERIES_DATE, SERIES_TIME = 0x00201209, 0x00180015, 0x00080021, 0x00080031
 FRAME_OF_REFERENCE = 0x00200052
 MOST_SERIES = 500
+IMAGES = Kind()
 
 # What has no picture of its own: its card shows what it is.
 NO_PICTURE = frozenset(
@@ -45,6 +47,7 @@ class SeriesCard:
     time: str
     images: int
     frame_of_reference: str = ""
+    kind: Kind = IMAGES  # what it is, where it is no images
 
     @property
     def is_volume(self) -> bool:
@@ -54,7 +57,7 @@ class SeriesCard:
     @property
     def pictured(self) -> bool:
         """Whether there is something to see."""
-        return self.modality not in NO_PICTURE and self.images > 0
+        return self.modality not in NO_PICTURE and not self.kind.read and self.images > 0
 
 
 def study_of(ctx: WebContext, uid: str) -> Row:
@@ -92,6 +95,8 @@ def series_of(ctx: WebContext, study: str) -> list[SeriesCard]:
                     frame_of_reference=first(values, FRAME_OF_REFERENCE),
                 )
             )
+    kinds = kinds_of(ctx, study, [(card.uid, card.modality, card.images) for card in cards])
+    cards = [replace(card, kind=kinds[card.uid]) for card in cards]
     cards.sort(key=lambda card: (int(card.number) if card.number.lstrip("-").isdigit() else 1 << 30, card.uid))
     return cards
 
