@@ -37,7 +37,7 @@ def image(study: str, name: str) -> pydicom.Dataset:
     return pydicom.dcmread(io.BytesIO(part10(ct(study, 1, 1, patient_id=study, patient_name=name))))
 
 
-def until_true(page: Page, holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def until_true(page: Page, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"never: {what}"
@@ -64,6 +64,7 @@ def test_a_study_that_arrives_by_the_network_is_in_the_list_without_a_reload(bro
         )
 
 
+@pytest.mark.slow  # it waits for the page to ask again, twice
 def test_system_says_who_is_connected_and_what_they_did(browser: Browser, server: Server) -> None:
     with opened(browser, server, "/system") as (page, _):
         page.get_by_text("Nobody is connected.").wait_for()
@@ -80,8 +81,9 @@ def test_system_says_who_is_connected_and_what_they_did(browser: Browser, server
 
 
 def test_what_failed_is_told_with_what_to_do_about_it(browser: Browser, server: Server) -> None:
-    assoc = associated(server, called="SOMEBODY")
-    assert assoc.is_rejected  # type: ignore[attr-defined]
+    for _ in range(5):  # on a busy machine pynetdicom may take the rejection for an abort
+        if associated(server, called="SOMEBODY").is_rejected:  # type: ignore[attr-defined]
+            break
     with opened(browser, server, "/system") as (page, _):
         fault = page.locator("tr", has=page.get_by_text("Association rejected (1/1/7)"))
         assert "another AE title" in fault.inner_text()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port as free_port
+
 # Debian builds leave Nagle's algorithm on: each exchange would wait 40 ms for a delayed ACK.
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "DCMDICTPATH": "/usr/share/libdcmtk17/dicom.dic"}
 if not Path(ENVIRONMENT["DCMDICTPATH"]).exists():
@@ -49,14 +51,7 @@ def run(tool: str, *args: str | Path, timeout: float = 60, check: bool = True) -
     return done
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, timeout: float = 20) -> None:
+def wait_for_port(port: int, timeout: float = 60) -> None:
     """Until something accepts connections there."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

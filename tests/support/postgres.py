@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-_START_TIMEOUT_S = "60"
+from tests.support.ports import free_port
+
+_START_TIMEOUT_S = "240"
 
 
 def binaries() -> Path | None:
@@ -82,7 +83,12 @@ class PostgresServer:
 
     def _ctl(self, action: str, *more: str) -> None:
         command = [self.programs / "pg_ctl", action, "-D", self._data, "-w", "-t", _START_TIMEOUT_S, "-s", *more]
-        _as_postgres([*command, "-l", self.home / "log"])
+        try:
+            _as_postgres([*command, "-l", self.home / "log"])
+        except subprocess.CalledProcessError as error:
+            log = self.home / "log"
+            error.add_note(log.read_text(errors="replace")[-3000:] if log.exists() else "no log")
+            raise
 
     def _sql(self, statement: str) -> None:
         _as_postgres(
@@ -104,9 +110,7 @@ def start_server(home: Path | None = None) -> PostgresServer:
     _as_postgres(
         [programs / "initdb", "-D", home / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (home / "data" / "postgresql.conf").open("a") as conf:
         conf.write(
             f"listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{home}'\n"

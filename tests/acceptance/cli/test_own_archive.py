@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.data import part10_parts
 from tests.support.generate import ct, part10, uid, write_study
+from tests.support.patience import patient
 from tests.support.server import listing, running_server, vesalius
 from typer.testing import CliRunner
 
@@ -39,7 +40,7 @@ def test_the_console_script_is_there_and_help_is_quick_and_teaches() -> None:
         began = time.perf_counter()
         done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
         best = min(best, time.perf_counter() - began)
-    assert best < 0.6, "0.3 s on a quiet machine; other tests may run beside this"
+    assert best < patient(0.4), f"{best:.2f} s"
     for command in ("serve", "import", "find", "send", "retrieve", "echo", "peers", "verify", "reindex", "stats"):
         assert command in done.stdout
     assert "Exit codes" in done.stdout

@@ -225,7 +225,7 @@ def delete(server: Server, path: str) -> tuple[int, str, dict[str, object]]:
 
 def test_a_study_that_has_gone_quiet_is_told_to_who_wants_it_once(tmp_path: Path) -> None:
     port = free_port()
-    settings = config(port, "notify-availability", more="[availability]\nquiet = 1.0\n")
+    settings = config(port, "notify-availability", more="[availability]\nquiet = 4.0\n")
     with (
         serving(tmp_path, config=settings, workers=2) as server,
         Modality(port, server.dimse_port).listening() as ris,
@@ -240,9 +240,10 @@ def test_a_study_that_has_gone_quiet_is_told_to_who_wants_it_once(tmp_path: Path
         assert sorted(str(item.ReferencedSOPInstanceUID) for item in items) == sorted(i for _, i in kept)
         assert {(str(i.InstanceAvailability), str(i.RetrieveAETitle)) for i in items} == {("ONLINE", "VESALIUS")}
         until(lambda: [n for n in listing("availability", data=server.data) if n["state"] == "sent"])
-        assert len(ris.notices) == 1
+        assert len(listing("availability", data=server.data)) == 1
         # On demand it is told again.
         vesalius("notify", "--peer", "MOD", "--study", uid("study", "quiet"), data=server.data)
+        until(lambda: len(listing("availability", data=server.data)) == 2)
         ris.wait_notices(2)
 
 
