@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from vesalius.simulate.lines import Partners
 
 
+NOBODY = "none"  # for --mpps and --commit
+
+
 class Makes(Enum):
     """The kinds of device."""
 
@@ -63,12 +66,16 @@ def modality(
     ] = None,
     mpps: Annotated[
         str | None,
-        typer.Option(metavar="[AET@]HOST:PORT", help="Who takes MPPS (default: the worklist).", show_default=False),
+        typer.Option(
+            metavar="[AET@]HOST:PORT", help="Who takes MPPS (default: the worklist); none: nobody.", show_default=False
+        ),
     ] = None,
     commit: Annotated[
         str | None,
         typer.Option(
-            metavar="[AET@]HOST:PORT", help="Who is asked for commitment (default: the archive).", show_default=False
+            metavar="[AET@]HOST:PORT",
+            help="Who is asked for commitment (default: the archive); none: nobody.",
+            show_default=False,
         ),
     ] = None,
     aet: Annotated[
@@ -135,7 +142,7 @@ def modality(
     from vesalius.cli import exit_codes, output, simulate_setup
     from vesalius.simulate import items
     from vesalius.simulate import modality as run
-    from vesalius.simulate.habits import PowerCut
+    from vesalius.simulate.habits import Habits, PowerCut
     from vesalius.simulate.phantom import Device
 
     if sum((once, count is not None, interval is not None)) > 1:
@@ -153,6 +160,8 @@ def modality(
         patience=patience,
     )
 
+    habits = Habits(performed=mpps != NOBODY, commit=commit != NOBODY)
+
     def ready(port: int) -> None:
         if setup:
             simulate_setup.station(station, makes.value, port, data=data, config=config)
@@ -164,7 +173,7 @@ def modality(
     async def act() -> run.Shift:
         return await run.work(
             device, folder or Path("modality") / station, partners, orders,
-            listen=(listen_host, listen), ready=ready, told=told,
+            listen=(listen_host, listen), ready=ready, told=told, habits=habits,
         )  # fmt: skip
 
     from vesalius.cli import network
@@ -212,9 +221,9 @@ def partners_of(
     plan = worklist or images
     return Partners(
         worklist=line(plan, "--worklist"),
-        performed=line(mpps or plan, "--mpps"),
+        performed=line(plan if mpps in (None, NOBODY) else mpps, "--mpps"),
         archive=line(images, "--archive"),
-        commitment=line(commit or images, "--commit"),
+        commitment=line(images if commit in (None, NOBODY) else commit, "--commit"),
     )
 
 

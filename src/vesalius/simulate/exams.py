@@ -55,7 +55,7 @@ class Exam:
     started: str = ""
     ended: str = ""
     series_number: int = 1
-    performed_uid: str = ""
+    performed_uid: str = ""  # of the MPPS; "": there is none
     told: str = ""
     outcome: str = ""
     sent_end: bool = False
@@ -85,7 +85,7 @@ class Exam:
     @property
     def performed(self) -> bool:
         """Whether nothing is left to tell the RIS."""
-        return bool(self.outcome) and (bool(self.refused) or self.told == self.outcome)
+        return bool(self.outcome) and (not self.performed_uid or bool(self.refused) or self.told == self.outcome)
 
     @property
     def sent(self) -> bool:

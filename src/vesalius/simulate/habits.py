@@ -26,3 +26,5 @@ class Habits:
     linger: float = 5.0  # the association of a request stays open so long for its result
     patience: float = 60.0  # after so long without a result commitment is asked for again
     minutes: int = 0  # how long an examination takes, on the clock
+    performed: bool = True  # MPPS is told
+    commit: bool = True  # commitment is asked for

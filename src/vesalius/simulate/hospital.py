@@ -96,6 +96,7 @@ class Hospital:
         self._progress = progress
         self._cases = {case.number: case for case in day.cases}
         self._waiting = {case.number for case in day.cases if case.is_done}
+        self._studies: dict[int, str] = {}  # of each case that was done
         self._his_up = True
 
     async def play(self, patience: float) -> Played:
@@ -115,7 +116,16 @@ class Hospital:
         finally:
             for scanner in self.desk.scanners.values():
                 await scanner.switch_off()
+        self._gather()
         return self.played
+
+    def _gather(self) -> None:
+        """The examinations of each case, as the scanners remember them at the end, whatever power cuts there were."""
+        found: dict[str, list[Exam]] = {}
+        for scanner in self.desk.scanners.values():
+            for exam in scanner.exams:
+                found.setdefault(exam.study, []).append(exam)
+        self.played.exams = {number: found[study] for number, study in self._studies.items()}
 
     async def _act(self, work: object) -> None:
         with self._clock.actor():
@@ -199,23 +209,16 @@ class Hospital:
                 await scanner.switch_off()
                 await self._clock.until(self._clock.now() + LOOK)
                 scanner = self._switch_on(aet, modality)
-                self._note(scanner, case)
         await scanner.settle_all()
 
     async def _examine(self, scanner: Scanner, item: Values, case: Case) -> None:
         self._waiting.discard(case.number)
         self._progress(1)
-        self.played.exams[case.number] = []
+        before = len(scanner.exams)
         try:
             await scanner.examine(item, case.fault)
         finally:
-            self._note(scanner, case, str(next(iter(item.get(0x0020000D, ())), "")))
-
-    def _note(self, scanner: Scanner, case: Case, study: str = "") -> None:
-        """Which examinations a case came to: those of its study, as the scanner has them now."""
-        known = self.played.exams[case.number]
-        study = study or (known[0].study if known else scanner.exams[-1].study)
-        self.played.exams[case.number] = [exam for exam in scanner.exams if exam.study == study]
+            self._studies[case.number] = scanner.exams[before].study
 
     def _expects(self, aet: str) -> bool:
         return any(self._cases[number].station == aet for number in self._waiting)

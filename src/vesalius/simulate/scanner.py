@@ -112,7 +112,7 @@ class Scanner(ResultTaken):
         number = f"{started[4:12]}{len(self.exams) + 1:05}"
         exam = Exam(
             number, item, self._folder / number, fault=fault, started=started, series_number=series_number,
-            performed_uid=self._uids(),
+            performed_uid=self._uids() if self._habits.performed else "",
         )  # fmt: skip
         self.exams.append(exam)
         exam.save()
@@ -144,7 +144,7 @@ class Scanner(ResultTaken):
             exam.lose(image)
         exam.ended = self._clock.now().strftime("%Y%m%d%H%M%S")
         exam.outcome = DISCONTINUED if behaviour.discontinue else COMPLETED
-        exam.not_committing = "" if behaviour.commit else "never asked for"
+        exam.not_committing = "" if behaviour.commit and self._habits.commit else "never asked for"
         exam.save()
         self._say("acquired", exam, images=len(exam.images), lost=sum(image.lost for image in exam.images))
 
@@ -200,7 +200,7 @@ class Scanner(ResultTaken):
 
     async def _tell(self, exam: Exam, *, final: bool = False) -> None:
         """MPPS: that it began, and with `final` that it ended, where the RIS does not know it yet."""
-        if exam.performed or (exam.told and not final):
+        if not exam.performed_uid or exam.performed or (exam.told and not final):
             return
         try:
             async with self._partners.performed.open(self.device.aet, n_mpps.for_performing()) as assoc:
