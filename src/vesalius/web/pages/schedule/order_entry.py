@@ -130,7 +130,8 @@ def fill(view: RisView, form: Form, now: str) -> None:
     form.procedures = sorted(
         (one for one in view.find(Procedure) if one.active), key=lambda one: (one.modality, one.name)
     )
-    if form["patient"].isascii() and form["patient"].isdigit() and len(form["patient"]) <= 18:
+    # A patient that was picked before "new patient" was is none.
+    if form["who"] != "new" and form["patient"].isascii() and form["patient"].isdigit() and len(form["patient"]) <= 18:
         try:
             form.chosen = patients.known(view, int(form["patient"]))
         except NoSuchRecord:

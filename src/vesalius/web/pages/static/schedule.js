@@ -67,6 +67,7 @@ async function put(what, station, start, more = {}) {
   const answer = what.step
     ? await send(`/steps/${what.step}/move`, { station, start, seen: { station: what.station, start: what.start }, ...more })
     : await send('/steps', { procedure: Number(what.procedure), station, start, ...more });
+  mover.close(); // what is behind an open dialog takes no focus
   await refresh();
   const text = say(what.step && !what.missed ? 'scheduleMoved' : 'schedulePlanned', { who: what.who, time: time(answer.start), station: name(answer.station) });
   toast(text, { label: texts.undo, action: () => undo(what, answer), seconds: 20 });
@@ -148,7 +149,6 @@ form.addEventListener('submit', async event => {
   const start = `${day.value.replaceAll('-', '')}${form.elements.time.value.replace(':', '').slice(0, 4)}00`;
   try {
     await put(moved, station.value, start, { minutes: Number(minutes.value), force: given.required, reason: given.value });
-    mover.close();
   } catch (error) {
     const closed = error.told?.code === 'closed';
     problem(closed ? say('scheduleClosedwhy', { station: name(station.value) }) : reason(error, moved, station.value));
