@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     CTImageStorage,
     EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
     ParametricMapStorage,
@@ -284,8 +285,56 @@ def enhanced_mr(
     return ds
 
 
+def enhanced_pet(scan: Scan | None = None, *, study: object = 1, series: object = "ept") -> Dataset:
+    """An Enhanced PET of the phantom (PS3.3 A.56): each frame has its own mapping to Bq/ml and its own time."""
+    scan = scan or Scan(rows=32, columns=32, slices=10, between_rows=5.0, between_columns=5.0, step=5.0)
+    values = activity(scan.points())
+    ds = _common("PT", EnhancedPETImageStorage, study, series, 1, None)
+    ds.DecayCorrected = ds.AttenuationCorrected = ds.ScatterCorrected = "YES"
+    ds.DecayCorrectionDateTime, ds.AcquisitionDateTime = "20240131101600", "20240131101600"
+    ds.PatientWeight, ds.PatientSize = "70", "1.75"
+    dose = Dataset()
+    dose.RadiopharmaceuticalAgentNumber, dose.RadiopharmaceuticalStartDateTime = 1, "20240131091600"
+    dose.RadionuclideTotalDose, dose.RadionuclideHalfLife = "350", "6586.2"
+    ds.RadiopharmaceuticalInformationSequence = Items([dose])
+    shared = Dataset()
+    shared.PlaneOrientationSequence = _group(
+        ImageOrientationPatient=[decimal(value) for value in (*scan.along_row, *scan.along_column)]
+    )
+    shared.PixelMeasuresSequence = _group(
+        PixelSpacing=[decimal(scan.between_rows), decimal(scan.between_columns)], SliceThickness=decimal(scan.step)
+    )
+    shared.RadiopharmaceuticalUsageSequence = _group(RadiopharmaceuticalAgentNumber=1)
+    frames, planes = [], []
+    for place in reversed(range(scan.slices)):
+        slope = PET_SLOPES[place % len(PET_SLOPES)]
+        item = Dataset()
+        item.PlanePositionSequence = _group(ImagePositionPatient=[decimal(v) for v in scan.position(place)])
+        item.FrameContentSequence = _group(FrameReferenceDateTime=f"2024013110{20 + place}00", StackID="1")
+        # The rescale is that of the display (PS3.3 C.7.6.16.2.9); what is measured stands in the mapping.
+        item.PixelValueTransformationSequence = _group(RescaleIntercept="0", RescaleSlope="3", RescaleType="US")
+        mapping = Dataset()
+        mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = -32768, 32767
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept, mapping.LUTLabel = slope, 0.0, "BQML"
+        mapping.MeasurementUnitsCodeSequence = _group(
+            CodeValue="Bq/ml", CodingSchemeDesignator="UCUM", CodeMeaning="Becquerels/milliliter"
+        )
+        item.RealWorldValueMappingSequence = Items([mapping])
+        frames.append(item)
+        planes.append(np.rint(values[place] / slope))
+    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = Items([shared]), Items(frames)
+    _pixels(ds, np.stack(planes), 16, signed=True)
+    ds.NumberOfFrames = len(frames)
+    return ds
+
+
 def segmentation(
-    scan: Scan | None = None, *, study: object = 1, series: object = "seg", fractional: bool = False
+    scan: Scan | None = None,
+    *,
+    study: object = 1,
+    series: object = "seg",
+    fractional: bool = False,
+    numbers: tuple[int, int] = (1, 2),
 ) -> Dataset:
     """Two segments, bone and lung, as frames of one bit (or fractions); planes without any are left out."""
     scan = scan or Scan()
@@ -293,7 +342,7 @@ def segmentation(
     ds = _common("SEG", SegmentationStorage, study, series, 1, None)
     ds.SegmentationType = "FRACTIONAL" if fractional else "BINARY"
     segments, frames, planes = [], [], []
-    for number, (name, what) in enumerate((("Bone", BONE), ("Lung", LUNG)), start=1):
+    for number, (name, what) in zip(numbers, (("Bone", BONE), ("Lung", LUNG)), strict=True):
         segment = Dataset()
         segment.SegmentNumber, segment.SegmentLabel, segment.SegmentAlgorithmType = number, name, "MANUAL"
         segments.append(segment)

@@ -31,7 +31,7 @@ from vesalius.imaging.description import (
 )
 from vesalius.imaging.fusion import usual_window
 from vesalius.imaging.graphics import applies
-from vesalius.imaging.lookup import Octets, coloured, entries_to_octets, look_up, windowed
+from vesalius.imaging.lookup import Octets, coloured, fitted, voi_table, windowed
 from vesalius.imaging.presentation import (
     INTERCEPT,
     REFERENCED_IMAGES,
@@ -140,7 +140,7 @@ def colours(plane: Volume, whole: Volume, blending: Blending, header: Header) ->
     window = window_of(voi)
     table = lut_of_item(_first(voi, VOI_LUTS), signed=True)
     if table is not None:
-        shown = entries_to_octets(look_up(units, table), table.bits).astype(np.float64)
+        shown = voi_table(units, fitted(table, float(units.min()), float(units.max())))
     else:
         shown = windowed(units, window or usual_window(whole))
     places = np.rint(shown * ((len(palette[0].entries) - 1) / 255.0)) + palette[0].first

@@ -66,6 +66,13 @@ class VolumePlan:
         return self.layout.label
 
     @property
+    def segment(self) -> tuple[str, str, int] | None:
+        """SOP class, SOP instance and Segment Number (0062,0004) where it is one segment of a segmentation."""
+        header = self.headers[self.layout.first.index]
+        number = self.layout.segment
+        return None if number is None else (header.sop_class, header.sop_instance, number)
+
+    @property
     def localizer(self) -> bool:
         """Whether it only plans others."""
         return self.layout.localizer

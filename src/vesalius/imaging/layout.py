@@ -33,6 +33,7 @@ class Layout:
     shifts: Shifts | None = None  # slices are moved within their planes
     frame: Frame | None = None  # into this larger picture
     places: Floats | None = None  # for each slice of the grid its place among `slices`: 2.25 is a quarter after 2
+    segment: int | None = None  # Segment Number (0062,0004) of the one segment that it is
 
     @property
     def first(self) -> Slice:

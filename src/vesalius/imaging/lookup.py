@@ -5,12 +5,13 @@ Every function is the formula of its clause in NumPy, on whole arrays; the tests
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vesalius.imaging.description import Lut
+from vesalius.imaging.description import Description, Lut
 from vesalius.model.rendering import Window, WindowFunction
 
 Numbers = npt.NDArray[Any]
@@ -48,6 +49,38 @@ def windowed(values: Floats, window: Window, low: float = 0.0, high: float = 255
     if width <= 0:
         return np.where(values <= center, low, high)
     return np.clip((values - center) / width + 0.5, 0.0, 1.0) * (high - low) + low
+
+
+def reach(description: Description) -> tuple[float, float]:
+    """The lowest and the highest that the Modality LUT may give for what a pixel cell can hold."""
+    if description.modality_lut is not None:
+        return 0.0, float((1 << description.modality_lut.bits) - 1)
+    whole = 1 << description.stored
+    low, high = (-(whole >> 1), (whole >> 1) - 1) if description.signed else (0, whole - 1)
+    ends = [end * description.slope + description.intercept for end in (low, high)]
+    return min(ends), max(ends)
+
+
+def fitted(lut: Lut, lowest: float, highest: float) -> Lut:
+    """The table of a VOI LUT where its input lies between these values (C.11.2.1.1).
+
+    The first value mapped is signed or unsigned as the input of the table is: the output of the Modality LUT, which may
+    be negative where the stored values are not. Writers and encodings without VR get it wrong: of the two readings of
+    its sixteen bits that one counts which covers more of what may come in, the written one where both do.
+    """
+    readings = (lut.first, lut.first - 0x10000 if lut.first > 0 else lut.first + 0x10000)
+
+    def covers(first: int) -> float:
+        return min(highest, first + len(lut.entries) - 1) - max(lowest, first)
+
+    best = max(readings, key=covers)  # the first of equals: as it is written
+    return lut if best == lut.first or not -0x8000 <= best <= 0xFFFF else replace(lut, first=best)
+
+
+def voi_table(units: Numbers, lut: Lut) -> Floats:
+    """Units through a VOI LUT, from 0 to 255 and not rounded: a Presentation LUT may follow (C.11.2.1.1, C.11.4)."""
+    entries = look_up(units, lut).astype(np.float64)
+    return np.minimum(entries * (255.0 / ((1 << lut.bits) - 1)), 255.0)
 
 
 def ranged(values: Floats, lowest: float, highest: float) -> Floats:

@@ -27,12 +27,15 @@ from vesalius.imaging.lookup import (
     Octets,
     coloured,
     entries_to_octets,
+    fitted,
     look_up,
     modality,
     ranged,
+    reach,
     rgb_of_partial_ybr,
     rgb_of_ybr,
     to_octets,
+    voi_table,
     windowed,
 )
 from vesalius.imaging.presentation import Presentation, Shutter
@@ -176,9 +179,9 @@ def _transformed(
     if window is None:
         window = state.window
     if window is None and state.voi_lut is not None:
-        shown = entries_to_octets(look_up(units, state.voi_lut), state.voi_lut.bits).astype(np.float64)
+        shown = voi_table(units, fitted(state.voi_lut, *reach(description)))
     elif window is None and description.voi_lut is not None:
-        shown = entries_to_octets(look_up(units, description.voi_lut), description.voi_lut.bits).astype(np.float64)
+        shown = voi_table(units, fitted(description.voi_lut, *reach(description)))
     elif (chosen := window or description.window) is not None:
         shown = windowed(units, _exact(chosen) if description.floating and window is None else chosen)
     else:

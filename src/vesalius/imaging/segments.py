@@ -44,7 +44,7 @@ def segment_layouts(slices: Sequence[Slice], headers: Sequence[SliceHeader]) -> 
             label = f"segment {segment}" + (f" {name}" if name else "")
             if len(instances) > 1:
                 label = f"instance {instances.index(index) + 1}, {label}"
-            found.append(Layout(grid, tuple(planes), label))
+            found.append(Layout(grid, tuple(planes), label, segment=segment))
     return found
 
 

@@ -28,7 +28,8 @@ from vesalius.imaging.description import Lut
 from vesalius.imaging.lookup import look_up
 from vesalius.imaging.modality_lut import modality_lut
 from vesalius.imaging.space import Finding
-from vesalius.imaging.suv import UNITS, NoValue, SuvKind, suv_of
+from vesalius.imaging.suv import UNITS, NoValue, SuvKind
+from vesalius.imaging.suv_enhanced import scaled, uptake_of, with_classic_attributes
 from vesalius.imaging.units import hounsfield_notes, unit_of
 
 __all__ = ["Census", "Meaning", "NoValue", "Plan", "Wish", "plan"]
@@ -133,10 +134,14 @@ class Plan:
     notes: tuple[Finding, ...] = ()
     mappings: tuple[Dataset, ...] = ()
     factor: float = 1.0  # rescaled value x factor = quantity
+    mapped: str = ""  # not the rescaled value, but that of the Real World Value Mapping to this unit
 
     def meaning(self, header: int, frame: int = 0) -> Meaning:
         """The meaning of a frame, from 0. Raises `NoValue` where this frame has another unit than the first."""
-        found = _meaning(self.headers[header], frame, self.wish, self.mappings, self.factor, (self.unit, self.label))
+        told = (self.unit, self.label)
+        if self.mapped:
+            return _by_own_mapping(self.headers[header], frame, self.mapped, self.factor, told)
+        found = _meaning(self.headers[header], frame, self.wish, self.mappings, self.factor, told)
         if found.unit != self.unit:
             raise NoValue(f"the frames of the series have different units: {self.unit} and {found.unit}")
         return found
@@ -149,7 +154,8 @@ def plan(headers: Sequence[Dataset], wish: Wish = Wish.NATURAL, mappings: Sequen
     """
     if not headers:
         raise NoValue("there are no images")
-    kept, known, first = tuple(headers), tuple(mappings), headers[0]
+    kept, known = tuple(map(with_classic_attributes, headers)), tuple(mappings)
+    first = kept[0]
     try:
         kind = SuvKind(wish.value)
     except ValueError:
@@ -158,8 +164,9 @@ def plan(headers: Sequence[Dataset], wish: Wish = Wish.NATURAL, mappings: Sequen
         if wish is Wish.REAL_WORLD:
             _check_mapping(kept, meaning)
         return Plan(kept, wish, meaning.unit, meaning.label, notes, known)
-    suv = suv_of(headers, kind)
-    return Plan(kept, wish, suv.unit, suv.label, suv.notes, known, suv.factor)
+    uptake = uptake_of(headers, kind)
+    suv = uptake.suv
+    return Plan(kept, wish, suv.unit, suv.label, suv.notes, known, suv.factor, uptake.mapped)
 
 
 @dataclass(slots=True)
@@ -217,8 +224,8 @@ def _meaning(
             raise NoValue("a PET image with a Modality LUT Sequence has no SUV")
         slope, intercept = slope * factor, intercept * factor
         unit, label = told or UNITS[SuvKind(wish.value)]
-    elif unit == "" and lut is None and (slope, intercept) == (1, 0):
-        # The rescale says nothing; a parametric map says it all in its mapping.
+    elif unit == "" and lut is None and ((slope, intercept) == (1, 0) or text(ds, "Modality") == "PT"):
+        # The rescale says nothing; a parametric map and an Enhanced PET say it all in their mapping.
         found = real_world.mappings_of_frame(ds, frame)
         if found:
             return _by_mapping(ds, frame, (), told, padding, limits)
@@ -266,6 +273,23 @@ def _by_mapping(
     )
 
 
+def _by_own_mapping(ds: Dataset, frame: int, unit: str, factor: float, told: tuple[str, str]) -> Meaning:
+    """The quantity of a frame that its own mapping to `unit` gives, times a factor. Raises `NoValue`."""
+    chosen = real_world.choose(real_world.mappings_of_frame(ds, frame), unit)
+    if chosen is None:
+        raise NoValue(f"frame {frame + 1} has no Real World Value Mapping to {unit}, which others of the series have")
+    line = scaled(chosen, factor)
+    return Meaning(
+        *told,
+        1.0 if line.slope is None else line.slope,
+        line.intercept or 0.0,
+        table=line if line.table is not None else None,
+        padding=_padding(ds),
+        mapped=(line.first, line.last),
+        limits=_limits(ds),
+    )
+
+
 def _check_mapping(headers: tuple[Dataset, ...], meaning: Meaning) -> None:
     """An SUV by mapping is compared with the header's own; both apply to the same stored values."""
     kind = next((each for each, (unit, _) in UNITS.items() if unit == meaning.unit), None)
@@ -273,7 +297,7 @@ def _check_mapping(headers: tuple[Dataset, ...], meaning: Meaning) -> None:
         return
     slopes = [_modality(ds, 0)[0] for ds in headers]
     try:
-        factor = suv_of(headers, kind).factor
+        factor = uptake_of(headers, kind).suv.factor
     except NoValue:
         factor = 0.0  # the header says less than the mapping
     worst = max(abs(slope * factor / meaning.slope - 1) for slope in slopes) if factor and meaning.slope else 0.0

@@ -147,6 +147,7 @@ def facts(plan: VolumePlan) -> dict[str, Any]:
     return {
         "label": plan.label,
         "localizer": plan.localizer,
+        "segment": plan.segment[2] if plan.segment is not None else None,
         "modality": plan.modality,
         "unit": plan.unit,
         "unit_label": plan.unit_label,

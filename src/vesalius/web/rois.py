@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vesalius.imaging.rois import Statistics
     from vesalius.imaging.space import Volume
     from vesalius.imaging.transforms import Transform
+    from vesalius.imaging.volumes import VolumePlan
 
 LARGEST_REPORT = 64 << 20
 MOST_MEASUREMENTS = 200
@@ -110,9 +111,8 @@ class Rois:
         series, part = roi.get("series"), roi.get("part", 0)
         if not isinstance(series, str) or not is_tolerable_uid(series) or not isinstance(part, int) or part < 0:
             raise Problem(400, 'a segment is {"type": "segment", "series": UID, "part": 0}')
+        self._plan(series, part)
         mask = self._ctx.volumes.get(series, part=part)
-        if mask.modality != "SEG":
-            raise NoVolume("the series of the segment is no segmentation")
         return mask, self._ctx.spaces.link(Place.of(volume), Place.of(mask)).transform
 
     async def keep(self, request: Request) -> Response:
@@ -161,12 +161,21 @@ class Rois:
         figures = self._figures(volume, asked, IDENTITY, list(PERCENTILES))
         if kind != "segment":
             return reports_sr.region_of_interest(label or "region", region_of(asked), figures)
-        series, part = str(asked.get("series")), int(asked.get("part", 0))
-        header = self._ctx.volumes.source(series).headers()[0]
-        number = part + 1
-        return reports_sr.region_of_interest(
-            label or "segment", None, figures, (header.sop_class, header.sop_instance, number)
-        )
+        about = self._plan(str(asked.get("series")), int(asked.get("part", 0))).segment
+        return reports_sr.region_of_interest(label or "segment", None, figures, about)
+
+    def _plan(self, series: str, part: int) -> VolumePlan:
+        """The segment that is meant. Raises `NoVolume`."""
+        from vesalius.imaging.volumes import chosen
+
+        plan = chosen(self._ctx.volumes.plans(Wanted(series)), part)
+        if plan.segment is None:
+            raise NoVolume(
+                "the series of the segment is no segmentation"
+                if plan.modality != "SEG"
+                else "the segmentation is a label map: its segments are no volumes of their own"
+            )
+        return plan
 
     def _evidence(self, found: list[Measurement]) -> list[Any]:
         """The headers of the segmentations that are spoken of."""

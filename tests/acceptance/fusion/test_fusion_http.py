@@ -47,7 +47,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         other = phantom.ct(replace(CT_SCAN, slices=60), study=2, series="other", frame="elsewhere")
         for ds in other:
             ds.ImagePositionPatient = [float(a) + b for a, b in zip(ds.ImagePositionPatient, SHIFT, strict=True)]
-        for ds in (*phantom.ct(CT_SCAN), *phantom.pet(PET_SCAN), phantom.segmentation(), *other):
+        gaps = phantom.segmentation(series="gaps", numbers=(4, 9))
+        enhanced = phantom.enhanced_pet(PET_SCAN)
+        for ds in (*phantom.ct(CT_SCAN), *phantom.pet(PET_SCAN), phantom.segmentation(), gaps, enhanced, *other):
             made.archive.keep(ds)
         yield made
 
@@ -279,6 +281,34 @@ def test_figures_within_a_segment(served: Web) -> None:
     answer = post(served, "/api/roi/statistics", {"series": CT, "roi": {"type": "segment", "series": SEG, "part": 0}})
     assert answer.status == 200, answer.text
     assert answer.json()["voxels"] > 10
+
+
+def test_a_report_names_a_segment_by_its_own_number_and_not_by_its_place(served: Web) -> None:
+    gaps = series("gaps")
+    parts = served.ask(f"/api/volumes/{gaps}").json()["parts"]
+    assert [(each["part"], each["segment"]) for each in parts] == [(0, 4), (1, 9)]
+    for part, number, hu in ((0, 4, 1000), (1, 9, -800)):
+        segment = {"type": "segment", "series": gaps, "part": part}
+        told = post(served, "/api/measurements", {"series": CT, "who": "Doe^Jane", "measurements": [segment]})
+        assert told.status == 201, told.text
+        (again,) = served.ask(f"/api/measurements/{told.json()['instance']}").json()["measurements"]
+        assert again["segmentation"][1:] == [uid("phantom", 1, "gaps", 1), number]
+        # And the figures are those of that very segment: bone, then lung.
+        assert again["figures"][0]["value"] == pytest.approx(hu, abs=150)
+
+
+def test_an_enhanced_pet_is_fused_in_suv_like_a_classic_one(served: Web) -> None:
+    enhanced = series("ept")
+    for point, activity in ((LESION[0], phantom.LESION_BQ_ML), ((0.0, 20.0, 0.0), phantom.BACKGROUND_BQ_ML)):
+        at = ",".join(map(str, point))
+        told = served.ask(f"/api/volumes/values?fixed={CT}&moving={enhanced}&moving_unit=suvbw&at={at}").json()
+        assert told["moving"]["value"] == pytest.approx(activity * SUV_FACTOR, rel=1e-6)
+        assert told["moving"]["unit"] == "g/ml{SUVbw}"
+    pictures = [
+        picture(served.ask(f"/api/volumes/fusion.png?fixed={CT}&moving={moving}&moving_unit=suvbw&position=-8"))
+        for moving in (PET, enhanced)
+    ]
+    assert np.array_equal(*pictures)
 
 
 @pytest.mark.parametrize(
