@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from vesalius.app import dicomweb, hl7_document, workflow_states
+from vesalius.app import dicomweb, fhir_document, hl7_document, ihe, workflow_states
 from vesalius.app.conformance import statement, table
 from vesalius.app.settings_load import SettingInfo, settings_of
 
@@ -86,5 +86,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "conformance.md": statement,
         "dicomweb.md": dicomweb.page,
         "hl7.md": hl7_document.page,
+        "fhir.md": fhir_document.page,
+        "ihe-integration-statement.md": ihe.page,
         "workflow-states.md": workflow_states.page,
     }
