@@ -29,7 +29,7 @@ _SMALL = """() => [...document.querySelectorAll('button, a.button, .rail a, summ
   .map(([html]) => html)"""
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_dialogs_menus_and_comparisons_are_accessible_in_both_themes(
     browser: Browser, server: Server, scheme: Literal["dark", "light"]
 ) -> None:

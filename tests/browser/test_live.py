@@ -72,12 +72,12 @@ def test_system_says_who_is_connected_and_what_they_did(browser: Browser, server
         assoc.send_c_echo()  # type: ignore[attr-defined]
         assoc.send_c_echo()  # type: ignore[attr-defined]
         line = page.locator("tr", has=page.get_by_text("SCANNER7", exact=True))
-        until(page, "document.body.innerText.includes('SCANNER7')", 20)
+        until(page, "document.body.innerText.includes('SCANNER7')")
         until_true(page, lambda: line.locator("td").nth(3).inner_text() == "2", "two requests")
         cells = line.locator("td").all_inner_texts()
         assert cells[0] == "127.0.0.1" and cells[2] == "idle" and "B" in cells[4]
         assoc.release()  # type: ignore[attr-defined]
-        until(page, "!document.body.innerText.includes('SCANNER7')", 20)
+        until(page, "!document.body.innerText.includes('SCANNER7')")
 
 
 def test_what_failed_is_told_with_what_to_do_about_it(browser: Browser, server: Server) -> None:

@@ -65,7 +65,7 @@ def test_it_is_drawn_in_colour_and_plays(study: str, open_viewer: Callable[..., 
     first = viewer.viewports()[0]
     if first["images"] > 1:
         viewer.button("cine-player-play-pause").click()
-        viewer.wait_for(lambda: viewer.viewports()[0]["index"] != first["index"], "moving pictures", 30)
+        viewer.wait_for(lambda: viewer.viewports()[0]["index"] != first["index"], "moving pictures")
 
 
 def test_pet_and_ct_are_fused_in_three_planes(open_viewer: Callable[..., Viewer]) -> None:
@@ -277,7 +277,7 @@ def test_a_series_is_read_by_keys_alone(open_viewer: Callable[..., Viewer]) -> N
         ("Space", lambda: not state()[1] and abs(state()[2] - 1) < 0.05),
     ):
         keys.press(key)
-        viewer.wait_for(holds, f"answer to the key {key}", 10)
+        viewer.wait_for(holds, f"answer to the key {key}")
     # The toolbar is reached by Tab, and what has the focus can be seen and used.
     for _ in range(60):
         keys.press("Tab")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 PAGES = ("/", "/?q=nobody", "/system", "/studies/{a}", "/studies/{a}/series/{s}/tags")
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_every_page_is_accessible_in_both_themes(
     browser: Browser, server: Server, scheme: Literal["dark", "light"]
 ) -> None:
