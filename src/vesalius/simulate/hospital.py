@@ -32,7 +32,8 @@ from vesalius.simulate.scanner import Desk, Scanner
 
 LOOK = timedelta(minutes=10)  # between two looks at a worklist with nothing due
 RETRY = timedelta(minutes=5)  # after a partner was not there
-MOST_TRIES = 100  # of one message
+REAL_RETRY = 0.5  # seconds
+MOST_TRIES = 300  # of one message
 PLACER, ACCESSION, PATIENT_ID = 0x00402016, 0x00080050, 0x00100020
 
 
@@ -110,9 +111,8 @@ class Hospital:
                 actors.append(asyncio.create_task(self._act(self._weather())))
                 await asyncio.sleep(0)
             await asyncio.gather(*actors)
-            self.played.left = sum(
-                await asyncio.gather(*(scanner.finish(patience) for scanner in self.desk.scanners.values()))
-            )
+            last = [asyncio.create_task(self._finish(*one, patience)) for one in self.day.stations]
+            self.played.left = sum(await asyncio.gather(*last))
         finally:
             for scanner in self.desk.scanners.values():
                 await scanner.switch_off()
@@ -172,9 +172,7 @@ class Hospital:
             except PeerUnreachable as error:
                 spoken.retried += 1
                 self._heard(Told("partner-away", "HIS", detail={"partner": "hl7", "why": error.message}))
-                if self._his_up:
-                    await asyncio.sleep(0.2)
-                await self._clock.until(self._clock.now() + RETRY)
+                await self._again(self._his_up)
                 continue
             if answer.fate is Fate.TAKEN:
                 spoken.accepted += 1
@@ -185,31 +183,53 @@ class Hospital:
             return
         spoken.unsent.append((errand.case, errand.name))
 
+    async def _again(self, up: bool) -> None:
+        """Wait before another try: on the clock while the line is cut, else in real time, and the clock waits, too."""
+        if up:
+            await asyncio.sleep(REAL_RETRY)
+        else:
+            await self._clock.until(self._clock.now() + RETRY)
+
     # -- a scanner
 
     async def _station(self, aet: str, modality: str) -> None:
         scanner = self.desk.scanners[aet]
         await self._clock.until(self.day.at(6, 50))
         while self._clock.now() < self.day.at(23, 30) and self._expects(aet):
-            await scanner.settle_all()
             try:
-                item, case = await self._next(scanner, aet)
-            except (*AWAY, OperationFailed, ClassNotSupported) as error:
-                scanner.worklist_away(error)
-                await self._clock.until(self._clock.now() + RETRY)
-                continue
-            if item is None or case is None:
-                await self._clock.until(self._clock.now() + LOOK)
-                continue
-            try:
-                await self._examine(scanner, item, case)
+                await self._look(scanner, aet)
             except PowerCut:
-                self.played.power_cuts += 1
-                self.desk.scanners.pop(aet, None)  # who calls now gets no answer
-                await scanner.switch_off()
+                await self._power_off(scanner)
                 await self._clock.until(self._clock.now() + LOOK)
                 scanner = self._switch_on(aet, modality)
+
+    async def _look(self, scanner: Scanner, aet: str) -> None:
+        """Make up for what could not be done, look at the worklist, do what is due or wait. Raises `PowerCut`."""
         await scanner.settle_all()
+        try:
+            item, case = await self._next(scanner, aet)
+        except (*AWAY, OperationFailed, ClassNotSupported) as error:
+            scanner.worklist_away(error)
+            await self._again(self._equipment.partners.worklist.up)
+            return
+        if item is None or case is None:
+            await self._clock.until(self._clock.now() + LOOK)
+        else:
+            await self._examine(scanner, item, case)
+
+    async def _power_off(self, scanner: Scanner) -> None:
+        self.played.power_cuts += 1
+        self.desk.scanners.pop(scanner.device.aet, None)  # who calls now gets no answer
+        await scanner.switch_off()
+
+    async def _finish(self, aet: str, modality: str, patience: float) -> int:
+        """The last duties of a scanner; how many examinations are left open."""
+        while True:
+            scanner = self.desk.scanners.get(aet) or self._switch_on(aet, modality)
+            try:
+                return await scanner.finish(patience)
+            except PowerCut:
+                await self._power_off(scanner)
 
     async def _examine(self, scanner: Scanner, item: Values, case: Case) -> None:
         self._waiting.discard(case.number)
