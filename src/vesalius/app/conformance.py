@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vesalius import __version__
+from vesalius.app.conformance_performed import modality_worklist, performed_steps
 from vesalius.app.conformance_ups import workitems
 from vesalius.app.conformance_workflow import availability, commitment
 from vesalius.app.dicomweb import conformance
@@ -137,6 +138,8 @@ def _model() -> Iterator[str]:
              "GET: the storage classes with this side as SCP, each compressed transfer syntax in a context of its own"),
             ("Storage commitment", "`vesalius commit`, results of requests of peers", "results: this side as SCP"),
             ("Instance availability", "`vesalius notify`, studies that have gone quiet", "the two above"),
+            ("Modality worklist", "`vesalius worklist`, the simulated modality", "Modality Worklist - FIND"),
+            ("Performed steps", "steps told of by others, for peers with `forward-mpps`", "MPPS, MPPS Retrieve"),
             ("Unified Procedure Step, Event", "what subscribers are told", "this side as SCP"),
         ),
     )  # fmt: skip
@@ -389,7 +392,8 @@ def statement() -> str:
     parts += _model()
     parts += ["## 5 Service and interoperability description", "### 5.1 Verification"]
     parts += ["C-ECHO is answered 0000 to every caller that was let in, and can be sent by `vesalius echo`."]
-    sections = (_storage, _query_retrieve, _statuses, conformance, commitment, availability, workitems)
+    sections = (_storage, _query_retrieve, _statuses, conformance, commitment, availability, workitems,
+                modality_worklist, performed_steps)  # fmt: skip
     for part in (*sections, _configuration, _network, _security, _annexes):
         parts += part()
     return "\n\n".join(parts) + "\n"

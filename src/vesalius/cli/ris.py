@@ -299,7 +299,7 @@ for _group, _name, _command in (
     (procedures, "add", add_procedure), (procedures, "list", list_procedures),
     (patients, "add", add_patient), (patients, "list", list_patients), (patients, "merge", merge_patients),
     (patients, "unmerge", unmerge_patients), (app, "worklist", worklist), (app, "events", events),
-    (app, "performed", ris_performed.performed),
+    (app, "performed", ris_performed.performed), (app, "discontinue", ris_performed.discontinue),
 ):  # fmt: skip
     _group.command(_name, help=options.help_of(_command))(_command)
 for _name, _sub in (

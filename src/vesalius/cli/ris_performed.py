@@ -73,6 +73,33 @@ def performed(
     output.facts({**_row(one), "missing": missing, "attributes": as_row(performed_steps.values_of(one))}, json=json)
 
 
+def discontinue(
+    uid: Annotated[str, typer.Argument(metavar="UID", help="SOP Instance UID of the step.", show_default=False)],
+    why: Annotated[str, typer.Option("--why", help="Why: it is kept with the change.", show_default=False)],
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """End a performed step whose modality will not say so any more: it broke down, or forgot.
+
+    The scheduled step and the order follow, and the modality is refused if it comes back with it.
+
+    Example:
+
+      vesalius ris discontinue 1.2.840.99.4711 --why 'the scanner was replaced'
+    """
+    from datetime import datetime
+
+    from vesalius.cli.output import note
+    from vesalius.ris import performed_steps
+
+    now = datetime.now().strftime("%Y%m%d%H%M%S")
+    with options.archive(data, config) as archive:
+        by, rules = options.by(archive, why), archive.ris_rules
+        archive.ris.change(lambda work: performed_steps.give_up(work, by, uid, now, rules))
+        archive.bell()
+    note(f"{uid} is DISCONTINUED")
+
+
 def _row(one: PerformedStep) -> dict[str, Any]:
     return {
         "uid": one.uid,

@@ -33,7 +33,14 @@ from vesalius.model.orders import (
     RequestedProcedure,
     ScheduledStep,
 )
-from vesalius.model.performed import CHARACTER_SET, PERFORMED_SERIES, SCHEDULED_STEP_ATTRIBUTES, STATUS
+from vesalius.model.performed import (
+    CHARACTER_SET,
+    END_DATE,
+    END_TIME,
+    PERFORMED_SERIES,
+    SCHEDULED_STEP_ATTRIBUTES,
+    STATUS,
+)
 from vesalius.model.steps import (
     ORDER_GRID,
     PERFORMED_GRID,
@@ -152,6 +159,19 @@ def by_uid(view: RisView, uid: str) -> PerformedStep:
     if found is None:
         raise NoSuchRecord("there is no performed step with this SOP Instance UID")
     return view.get(PerformedStep, found.ref)
+
+
+def give_up(work: RisWork, by: By, uid: str, moment: str, rules: RisRules) -> PerformedStep:
+    """End a step whose modality will not say so any more (PS3.4 F.7.2.2.3, note 2). `moment`: local, when it ended.
+
+    Raises `NoSuchRecord`, `WrongState` where it has ended.
+    """
+    had = values_of(by_uid(work, uid))
+    values: Values = {STATUS: (str(PerformedState.DISCONTINUED),)}
+    values |= {
+        tag: (text,) for tag, text in ((END_DATE, moment[:8]), (END_TIME, moment[8:])) if not reading.texts(had, tag)
+    }
+    return update(work, by, uid, values, rules)
 
 
 def may_change(performed: PerformedStep, caller: str) -> bool:

@@ -145,6 +145,16 @@ def test_a_series_of_which_one_image_is_lost_raises_an_alert(site: Site) -> None
     assert (status, known.PerformedProcedureStepStatus, str(known.PatientName)) == (0, "COMPLETED", "Müller^Jörg")
 
 
+def test_a_step_whose_scanner_is_gone_is_ended_by_a_person(site: Site) -> None:
+    step = uid("step", "gone")
+    assert site.scanner.begin(step) == 0
+    vesalius("ris", "discontinue", step, "--why", "the scanner was replaced", data=site.server.data)
+    assert site.step(step).state == "DISCONTINUED"
+    assert site.step(step).ended
+    assert site.scanner.set(step, ended()) == 0x0110, "a modality that comes back late is told (F.7.2.2.3, note 2)"
+    assert vesalius("ris", "discontinue", step, "--why", "again", data=site.server.data, check=False).returncode
+
+
 def _store(site: Site, images: list[pydicom.Dataset]) -> None:
     ae = AE("CT1")
     ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
