@@ -333,6 +333,14 @@ def test_questions_are_answered_in_the_order_of_creation_and_narrowed_down_right
     assert answers(kept, {w.START: ("20260102-20260104",)}) == ["1.2.2"]
     assert answers(kept, {w.START: ("-20260101235959",)}) == ["1.2.1", "1.2.3"]
     assert answers(kept, {w.WORKLIST_LABEL: ("none",)}) == []
+    assert answers(kept, {w.SOP_INSTANCE_UID: ("1.2.3", *(f"9.{number}" for number in range(3000)))}) == ["1.2.3"]
+
+
+def test_a_value_that_no_database_holds_is_kept_all_the_same(kept: SqlWorkitems) -> None:
+    create(kept, "1.1", t00100020=("P\0Q",), t00741202=("\0",), t00100010=("A^\x1b",))
+    item = kept.look(lambda view: workitems.get(view, "1.1"))
+    assert item.text(w.PATIENT_ID) == "P\0Q"
+    assert answers(kept, {w.STATE: ("SCHEDULED",)}) == ["1.1"]
 
 
 def test_what_is_final_is_deleted_when_it_is_old_and_nobody_has_locked_it(kept: SqlWorkitems) -> None:

@@ -66,6 +66,7 @@ _PURGE = (
 )
 _PURGE_SUBSCRIPTIONS = "DELETE FROM workitem_subscription WHERE workitem_ref = ?"
 _PURGE_REPORTS = "DELETE FROM workitem_report WHERE at < ? AND told <> ''"
+_MOST_NAMED = 500  # values in one condition; of more, each workitem is looked at
 _LOCK = "SELECT pg_advisory_xact_lock(?)"
 _LOCK_NUMBER = 0x75707365  # "upse"
 
@@ -86,7 +87,7 @@ class SqlWorkitemView:
         """See `WorkitemView.search`."""
         where, params = ["id > ?", "gone = 0"], list[Any]((after,))
         for name, values in (("uid", narrow.uids), ("state", narrow.states)):
-            if values:
+            if 0 < len(values) <= _MOST_NAMED:
                 where.append(f"{name} IN ({', '.join('?' * len(values))})")
                 params += values
         for name, value in (("patient_id", narrow.patient_id), ("study", narrow.study), ("label", narrow.label)):
@@ -277,10 +278,15 @@ class SqlWorkitems:
 
 def _row(item: Workitem) -> tuple[Any, ...]:
     return (
-        item.uid, str(item.state), item.lock, item.at, item.changed_at, item.creator, item.text(w.PATIENT_ID),
-        item.text(w.STUDY_INSTANCE_UID), item.text(w.WORKLIST_LABEL), digits(item.text(w.START)), int(item.gone),
-        _json(item.values),
+        item.uid, str(item.state), item.lock, item.at, item.changed_at, item.creator, _column(item, w.PATIENT_ID),
+        _column(item, w.STUDY_INSTANCE_UID), _column(item, w.WORKLIST_LABEL), digits(item.text(w.START)),
+        int(item.gone), _json(item.values),
     )  # fmt: skip
+
+
+def _column(item: Workitem, tag: int) -> str:
+    """A value as questions ask for it: no database holds a NUL, and `query_parser` asks for none."""
+    return item.text(tag).strip(" ").replace("\0", "\ufffd")
 
 
 def _with_ref(item: Workitem, ref: int) -> Workitem:
