@@ -84,7 +84,7 @@ def test_a_day_has_a_column_for_each_station_with_its_steps_where_they_belong(se
     text = served.ask(f"/schedule?day={TODAY}").text
     assert re.findall(r'class="column rows" data-station="(\w+)"', text) == ["CT1", "CT2", "MR1", "US1"]
     # From 7:00 in rows of five minutes: 10:00 is row 37; twenty minutes are four rows.
-    assert f'<a class="step is-scheduled r37 s4 is-late" href="/schedule/steps/{step.ref}"' in text
+    assert f'<a class="step is-scheduled r37 s4 tight is-late" href="/schedule/steps/{step.ref}"' in text
     assert "<bdi>Doe, Jane</bdi>" in text and 'class="now r' in text
 
 
