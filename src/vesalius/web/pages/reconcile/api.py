@@ -25,19 +25,19 @@ from vesalius.web.negotiation import JSON, number, single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 from vesalius.web.pages import ris_words
 from vesalius.web.pages.reconcile.cases import STATES, Candidate, Case, case, cases, proposed
-from vesalius.web.pages.schedule.api import body_of, ref_of
+from vesalius.web.pages.schedule.api import body_of, ref_of, whole
 from vesalius.web.render_parameters import parameters_of
 
 MOST = 500
 _LONGEST = 200
 _Reason = Annotated[str, msgspec.Meta(max_length=_LONGEST)]
-_Ref = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
+_MOST_REF = (1 << 53) - 1  # up to here JSON has whole numbers, whatever writes it
 
 
 class _Repair(msgspec.Struct):
-    order: _Ref | None = None
-    procedure: _Ref | None = None
-    patient: _Ref | None = None
+    order: float | None = None  # 15.0 is 15 in JSON
+    procedure: float | None = None
+    patient: float | None = None
     reason: _Reason = ""
 
 
@@ -112,11 +112,19 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
         if (wanted.order is None) == (wanted.patient is None):
             raise Problem(400, "the body names an order or a patient")
         by = ris_words.by(ctx, wanted.reason)
+        order, patient, procedure = (
+            0 if value is None else whole(value, name, 1, _MOST_REF)
+            for name, value in (
+                ("order", wanted.order),
+                ("patient", wanted.patient),
+                ("procedure", wanted.procedure),
+            )
+        )
 
         def work(unit: RisWork) -> Item:
-            if wanted.order is not None:
-                return verbs.repair(unit, by, ref, wanted.order, rules, procedure=wanted.procedure or 0)
-            return verbs.repair_patient(unit, by, ref, wanted.patient or 0, rules)
+            if order:
+                return verbs.repair(unit, by, ref, order, rules, procedure=procedure)
+            return verbs.repair_patient(unit, by, ref, patient, rules)
 
         return await _done(work, ref)
 
@@ -141,7 +149,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
     ]
 
 
-_REF_SCHEMA = {"type": "integer", "minimum": 1, "maximum": (1 << 62) - 1}
+_REF_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MOST_REF}
 _REASON_SCHEMA = {"type": "string", "maxLength": _LONGEST}
 _ITEM = {
     "type": "object",

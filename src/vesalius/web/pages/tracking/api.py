@@ -19,6 +19,7 @@ from vesalius.web.negotiation import JSON, single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 from vesalius.web.pages import ris_words, tracking
 from vesalius.web.pages.schedule.api import day_of
+from vesalius.web.pages.schedule.api_types import DAY
 from vesalius.web.pages.tracking.board import PHASES, Alert, Row, Wanted
 from vesalius.web.render_parameters import parameters_of
 
@@ -92,7 +93,7 @@ OPERATIONS = (
     Operation(
         "get", "/tracking", "Every step of a day and how far it has come",
         parameters=(
-            Value("day", "YYYYMMDD; today where it is left out", {"type": "string", "pattern": "^[0-9]{8}$"}),
+            Value("day", "YYYYMMDD; today where it is left out", DAY),
             Value("modality", "only this one", {"type": "string", "maxLength": 16}),
             Value("department", "only this one", {"type": "string", "maxLength": 64}),
             Value("names", "initials in place of names, and no IDs", {"type": "string", "enum": ["initials"]}),
