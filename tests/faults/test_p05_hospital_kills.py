@@ -1,4 +1,4 @@
-"""A hospital's day during which the whole product is killed again and again: what was acknowledged is there."""
+"""P5: SIGKILL of everything, three times in a hospital's day with all its traffic: what was acknowledged is there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.scheduled_workflow.conftest import CONFIG
 from tests.support.dcmtk import free_port
 from tests.support.department import department
 from tests.support.mllp import destination
 from tests.support.server import Server, start_server
-
 from vesalius.app.own_house import OwnHouse
 from vesalius.cli import simulate_setup
 from vesalius.dimse.services import DimseSettings
@@ -27,7 +27,7 @@ from vesalius.simulate.messages import APPLICATION
 from vesalius.simulate.plan import EXAM_MINUTES, make_day
 from vesalius.simulate.report import Report, Verification, listed_in_time
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 KILLS_AT = (4, 11, 19)  # examinations begun
 

@@ -52,6 +52,7 @@ def test_what_is_wrong_is_found_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_day_of_500_with_faults_loses_nothing(tmp_path: Path) -> None:
     code, report = play(tmp_path / "large", "--procedures", "500", "--seed", "11", timeout=3600)
     assert report["wrong"] == [], report["wrong"][:10]
