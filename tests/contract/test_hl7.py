@@ -11,7 +11,7 @@ from vesalius.backends.database import open_database
 from vesalius.backends.hl7_sql import SqlHl7Log
 from vesalius.backends.ris_sql import SqlRis
 from vesalius.model.orders import By, Identifier, Patient
-from vesalius.ports.hl7 import Arrival, Draft, InState, Known, OutState, Verdict
+from vesalius.ports.hl7 import Arrival, Backlog, Draft, InState, Known, OutState, Verdict
 from vesalius.ports.ris import RisWork
 from vesalius.ris import patients
 from vesalius.ris.rules import RisRules
@@ -56,6 +56,16 @@ def test_other_content_under_a_control_id_is_told_while_it_is_in_hand_and_afterw
     log.settle(row.id, "p1", DONE, SOON)
     assert log.receive(arrival(content=b"MSH|two"), "p1", LATER).known is Known.OTHER
     assert log.receive(arrival(control_id="2", content=b"MSH|two"), "p1", LATER).known is Known.NEW
+
+
+def test_what_of_a_source_waits_and_was_refused_is_counted_with_the_age_of_the_oldest(log: SqlHl7Log) -> None:
+    assert log.backlogs() == []
+    first = log.receive(arrival("1"), "p1", LATER).row
+    log.receive(arrival("2", b"MSH|two", at=SOON), "p1", LATER, InState.ACCEPTED)
+    log.refuse(arrival("3", b"MSH|three", source="RIS"), REFUSED)
+    assert log.backlogs() == [Backlog("HIS", 2, 0, NOW), Backlog("RIS", 0, 1, "")]
+    log.settle(first.id, "p1", DONE, SOON)
+    assert log.backlogs()[0] == Backlog("HIS", 1, 0, SOON)
 
 
 def test_sender_facility_and_control_id_together_are_the_key(log: SqlHl7Log) -> None:

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vesalius import __version__
-from vesalius.app import metrics
+from vesalius.app import hl7_gauges, metrics
 from vesalius.app.board import Board, State
 from vesalius.app.checks import Listeners
 from vesalius.app.wiring import Archive, index_file, packs_folder
+from vesalius.backends.hl7_sql import SqlHl7Log
 from vesalius.backends.packs_volume import has_inodes, room_above
 from vesalius.model.entities import Totals
 from vesalius.model.errors import VesaliusError
@@ -94,6 +95,8 @@ class ArchiveSite:
         self._jobs = _Remembered(archive.jobs.counts, COUNTS_AGE)
         self._care = _Remembered(self._find_care, COUNTS_AGE)
         self._images = _Remembered(self._count_images, COUNTS_AGE)
+        log = SqlHl7Log(archive.database)
+        self._hl7 = _Remembered(lambda: hl7_gauges.gauges(log, archive.clock.utc()), COUNTS_AGE)
 
     def problems(self) -> list[str]:
         """See `web.site.Site`. What the board says is never remembered: every process must say the same at once."""
@@ -188,6 +191,7 @@ class ArchiveSite:
             usage = shutil.disk_usage(self._packs)
             gauges.append(("vesalius_store_free_bytes", "Free space of the packs' volume.", [({}, float(usage.free))]))
             gauges += self._counts()
+            gauges += self._hl7.get()
         except (OSError, VesaliusError):
             pass  # a scrape still gets what is known; vesalius_ready tells the rest
         return metrics.render(gauges)

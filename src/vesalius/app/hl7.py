@@ -23,7 +23,7 @@ from vesalius.hl7.sender import Senders, later
 if TYPE_CHECKING:
     from vesalius.ports.hl7 import Hl7Log
 
-Observe = Callable[[str, str], None]  # "in" or "out", and what happened
+Observe = Callable[[str, str, str], None]  # "in", "out" or "connection", whose, and what happened
 
 RECOVER_INTERVAL = 2.0
 FOLLOW_INTERVAL = 1.0
@@ -91,7 +91,7 @@ def message_log(archive: Archive) -> Hl7Log:
 class Hl7:
     """All of HL7 in one process. Make, start and stop it on the event loop."""
 
-    def __init__(self, archive: Archive, owner: str, observe: Observe = lambda way, what: None) -> None:
+    def __init__(self, archive: Archive, owner: str, observe: Observe = lambda way, partner, what: None) -> None:
         settings = archive.settings
         self._archive = archive
         self._owner = f"{owner} hl7"
@@ -101,7 +101,7 @@ class Hl7:
         self._pool = ThreadPoolExecutor(2, "hl7-relays")
         self._senders = Senders(
             hl7_settings(settings), self._log, archive.clock, self._owner, ssl=self._client_tls,
-            observe=lambda what: observe("out", what),
+            observe=lambda name, what: observe("out", name, what),
         )  # fmt: skip
         relays = (
             [Relay("hl7-in", self._intake(loopback=False).recover, RECOVER_INTERVAL)] if settings.hl7.listen else []
@@ -121,6 +121,7 @@ class Hl7:
             HANDLERS,
             owner=self._owner,
             announce=archive.bell,
+            observe=lambda name, what: self._observe("in", name, what),
         )
 
     def _client_tls(self) -> tls.SSLContext | None:
@@ -146,7 +147,7 @@ class Hl7:
         context = server_tls(self._archive.settings)
         for listener in listeners:
             server = MllpServer(
-                self._intake(loopback=listener.loopback), observe=lambda what: self._observe("in", what)
+                self._intake(loopback=listener.loopback), observe=lambda what: self._observe("connection", "", what)
             )
             await server.start(listener.host, listener.port, ssl=context if listener.tls else None)
             self._servers.append(server)

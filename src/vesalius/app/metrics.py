@@ -114,6 +114,15 @@ class Metrics(DimseObserver):
             "vesalius_jobs", "Ends of attempts at jobs, by kind: done, again, failed, lost.", ["kind", "outcome"],
             registry=registry,
         )  # fmt: skip
+        self._hl7 = Counter(
+            "vesalius_hl7_messages",
+            "HL7 messages by way (in, out), source or destination, and what became of them.",
+            ["way", "partner", "outcome"],
+            registry=registry,
+        )
+        self._hl7_connections = Counter(
+            "vesalius_hl7_connections", "Connections to the MLLP listener by outcome.", ["outcome"], registry=registry
+        )
         self._by_response: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._by_verdict = {verdict: self._instances.labels(verdict.value) for verdict in Verdict}
         self._refused = self._instances.labels("refused")
@@ -121,6 +130,13 @@ class Metrics(DimseObserver):
     def job_ended(self, kind: str, outcome: str) -> None:
         """An attempt at a job ended (`app.jobs.JobRunner`)."""
         self._jobs.labels(kind, outcome).inc()
+
+    def hl7_happened(self, way: str, partner: str, what: str) -> None:
+        """A message came or went, or somebody connected (`app.hl7.Hl7`). `partner` is a name of the settings."""
+        if way == "connection":
+            self._hl7_connections.labels(what).inc()
+        else:
+            self._hl7.labels(way, partner or "unknown", what).inc()
 
     def association_opened(self, calling_aet: str) -> None:
         """See `dimse.services.Observer`."""

@@ -135,7 +135,7 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
         stop = _stop_event()
         tls = server_tls(settings)
         clinical = Clinical(archive, owner, rung=board.rung, observe=metrics.job_ended)
-        hl7 = Hl7(archive, owner)
+        hl7 = Hl7(archive, owner, metrics.hl7_happened)
         servers = []
         pressure = None
         for listener in listeners.dimse:

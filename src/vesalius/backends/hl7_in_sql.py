@@ -15,7 +15,7 @@ from vesalius.backends import schema_hl7
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.listing_sql import newest, older_than, one_of
 from vesalius.backends.ris_sql import in_transaction
-from vesalius.ports.hl7 import Arrival, Incoming, InState, Known, Receipt, Verdict
+from vesalius.ports.hl7 import Arrival, Backlog, Incoming, InState, Known, Receipt, Verdict
 from vesalius.ports.ris import RisWork
 
 _LISTED = (
@@ -43,6 +43,11 @@ _HELD = "SELECT id FROM hl7_in WHERE id = ? AND lease_owner = ? AND state IN ('r
 _SETTLE = (
     "UPDATE hl7_in SET state = ?, code = ?, error = ?, ack = ?, done_at = ?, lease_owner = '', lease_until = '' "
     "WHERE id = ? AND lease_owner = ? AND state IN ('received', 'accepted') RETURNING id"
+)
+_BACKLOGS = (
+    "SELECT source, SUM(CASE WHEN state = 'refused' THEN 0 ELSE 1 END), "
+    "SUM(CASE WHEN state = 'refused' THEN 1 ELSE 0 END), MIN(CASE WHEN state = 'refused' THEN NULL ELSE at END) "
+    "FROM hl7_in WHERE state IN ('received', 'accepted', 'refused') GROUP BY source ORDER BY source"
 )
 _RELEASE = (
     "UPDATE hl7_in SET error = ?, lease_owner = '', lease_until = ? WHERE id = ? AND lease_owner = ? "
@@ -162,6 +167,11 @@ class SqlInbox:
             more.append(("substr(control_id, 1, ?) = ?", (len(text), text)))
         rows = newest(self._database, "hl7_in", _LISTED, limit, equal={"source": source}, more=more)
         return [_incoming(row) for row in rows]
+
+    def backlogs(self) -> list[Backlog]:
+        """See `Inbox.backlogs`."""
+        rows = self._database.lookup(lambda tx: tx.rows(_BACKLOGS))
+        return [Backlog(row[0], int(row[1]), int(row[2]), row[3] or "") for row in rows]
 
     def one_in(self, row: int) -> Incoming | None:
         """See `Inbox.one_in`."""

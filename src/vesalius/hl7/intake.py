@@ -96,8 +96,13 @@ class Intake:
         *,
         owner: str = "",
         announce: Callable[[], None] = lambda: None,
+        observe: Callable[[str, str], None] = lambda source, what: None,
     ) -> None:
-        """`announce` is called after something has changed, to wake those who follow the workflow."""
+        """`announce` is called after something has changed, to wake those who follow the workflow.
+
+        `observe` is told the name of a source ("" where it is not known) and what became of a message of it: "done",
+        "again" (it was done before), "refused", "put-back" (to be tried again), "no-message", "unknown-sender".
+        """
         self.settings = settings
         self._inbox = inbox
         self._clock = clock
@@ -105,6 +110,7 @@ class Intake:
         self._handlers = handlers
         self._owner = owner or f"hl7-{uuid.uuid4().hex}"
         self._announce = announce
+        self._observe = observe
         self._maps = {source.name: FieldMap(source.fields) for source in (*settings.sources, ANYBODY)}
 
     # -- steps 1 to 3
@@ -123,9 +129,11 @@ class Intake:
         try:
             head = self._head(raw, caller)
         except BadMessage as error:
+            self._observe("", "no-message")
             log.info("hl7-no-message", peer=caller.address, why=error.text)
             return Accepted((self._generic(fault_of(error)),))
         if head is None:
+            self._observe("", "unknown-sender")
             log.warning("hl7-unknown-sender", peer=caller.address)
             fault = Fault(Condition.UNSUPPORTED_MESSAGE_TYPE, Place("MSH", 1, 3), "this sender is not known here")
             return Accepted((self._generic(fault),))
@@ -183,6 +191,7 @@ class Intake:
         code = Ack.AR if any(fault.code is Ack.AR for fault in faults) else Ack.AE
         answer = self._reply(message, code, faults, charset)
         row = self._inbox.refuse(arrival, Verdict(InState.REFUSED, code.value, str(faults[0]), answer))
+        self._observe(arrival.source, "refused")
         log.info("hl7-refused", source=arrival.source, message=f"in:{row}", type=_kind(message), code=code.value,
                  why=str(faults[0]))  # fmt: skip
         wanted = wanted_of(message)
@@ -202,6 +211,7 @@ class Intake:
             fault = Fault(Condition.DUPLICATE_KEY, Place("MSH", 1, 10), "this control id stands for another message")
             return self._refused(arrival, message, [fault], charset)
         if receipt.known is Known.DONE:
+            self._observe(source.name, "again")
             log.info("hl7-again", source=source.name, message=f"in:{receipt.row.id}")
             answer = (receipt.row.ack,) if wanted.answer(Ack.AA) and receipt.row.ack else ()
             return Accepted((*commit, *answer))
@@ -244,6 +254,7 @@ class Intake:
             fault = Fault(Condition.INTERNAL, None, "it took too long; send it again")
             return self._reply(message, Ack.AE, [fault], work.charset), Ack.AE
         self._announce()
+        self._observe(work.source.name, "done")
         log.info("hl7-done", source=work.source.name, message=f"in:{work.row}", type=_kind(message))
         return verdict.ack, Ack.AA
 
@@ -254,9 +265,11 @@ class Intake:
             self._report(error, "hl7-process-failed")
         # In enhanced mode its sender was told that we have it: it stays, and is tried again.
         if fault.passing and work.wanted.enhanced and self._put_back(work.row, str(fault)):
+            self._observe(work.source.name, "put-back")
             return b"", fault.code
         verdict = Verdict(InState.REFUSED, fault.code.value, str(fault), answer)
         self._inbox.settle(work.row, self._owner, verdict, self._clock.utc())
+        self._observe(work.source.name, "refused")
         log.info("hl7-refused", source=work.source.name, message=f"in:{work.row}", type=_kind(work.message),
                  code=fault.code.value, why=str(fault))  # fmt: skip
         return answer, fault.code
@@ -315,6 +328,7 @@ class Intake:
         except BadMessage as error:
             verdict = Verdict(InState.REFUSED, fault_of(error).code.value, str(fault_of(error)), b"")
             self._inbox.settle(row.id, self._owner, verdict, self._clock.utc())
+            self._observe(known.name if known is not None else "", "refused")
             return True
         answer, _ = self._process(Work(row.id, source, message, charset, wanted))
         return bool(answer)

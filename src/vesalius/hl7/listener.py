@@ -36,7 +36,7 @@ class MllpServer:
     """Listens, answers. `start` may be called once per address."""
 
     def __init__(self, intake: Intake, observe: Callable[[str], None] = lambda _: None) -> None:
-        """`observe` is told "connection", "refused-connection" and "message" as they happen."""
+        """`observe` is told "accepted" and "refused" of connections as they happen."""
         self._intake = intake
         self._settings = intake.settings
         self._observe = observe
@@ -88,10 +88,10 @@ class MllpServer:
         self._tasks.add(task)
         try:
             if self._stopping or len(self._tasks) > self._settings.connections or not self._may_call(caller):
-                self._observe("refused-connection")
+                self._observe("refused")
                 log.warning("hl7-connection-refused", peer=caller.address)
                 return
-            self._observe("connection")
+            self._observe("accepted")
             await self._serve(task, reader, writer, caller)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             pass
@@ -141,7 +141,6 @@ class MllpServer:
 
     async def _answer(self, content: bytes, caller: Caller, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        self._observe("message")
         end = loop.time() + _BUSY_SECONDS
         while True:
             accepted: Accepted = await self._run(lambda: self._intake.accept(content, caller))

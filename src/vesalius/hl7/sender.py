@@ -46,9 +46,9 @@ class Senders:
         owner: str,
         *,
         ssl: Callable[[], tls.SSLContext | None] = lambda: None,
-        observe: Callable[[str], None] = lambda _: None,
+        observe: Callable[[str, str], None] = lambda destination, what: None,
     ) -> None:
-        """`observe` is told "sent", "held" and "failed" as they happen."""
+        """`observe` is told the name of a destination and "sent", "held" or "failed" as they happen."""
         self._settings = settings
         self._queues = queues
         self._clock = clock
@@ -134,14 +134,14 @@ class Senders:
         if answer.fate is Fate.TAKEN:
             self._refusals.pop(row.id, None)
             self._queues.sent(row.id, answer.code, answer.raw, now)
-            self._observe("sent")
+            self._observe(destination.name, "sent")
             log.info("hl7-sent", destination=destination.name, type=row.type, control_id=row.control_id)
             return True
         refusals = self._refusals[row.id] = self._refusals.get(row.id, 0) + 1
         if answer.fate is Fate.REFUSED or refusals >= self._settings.refusals:
             del self._refusals[row.id]
             self._queues.held(row.id, answer.code, answer.text, answer.raw, now)
-            self._observe("held")
+            self._observe(destination.name, "held")
             log.error(
                 "hl7-held", destination=destination.name, type=row.type, control_id=row.control_id, why=answer.text,
                 hint="look at it with `vesalius hl7 show`, then `vesalius hl7 replay`",
@@ -156,7 +156,7 @@ class Senders:
         longest = min(settings.longest_pause, settings.first_pause * 2.0 ** min(failures, 20))
         pause = longest * random.uniform(0.5, 1.0)
         failed = self._queues.failed(destination.name, row.id, why, later(self._clock.utc(), pause))
-        self._observe("failed")
+        self._observe(destination.name, "failed")
         if failed in (1, 10) or failed % 100 == 0:
             log.warning("hl7-destination-failing", destination=destination.name, failures=failed, why=why)
 

@@ -152,6 +152,16 @@ class Channel:
     failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What of a source's messages is not done, or was refused."""
+
+    source: str
+    waiting: int
+    refused: int
+    oldest: str  # when the oldest waiting message came; "" where none waits
+
+
 class Inbox(Protocol):
     """What came in."""
 
@@ -193,6 +203,10 @@ class Inbox(Protocol):
         self, *, states: Sequence[InState] = (), source: str = "", text: str = "", before: int = 0, limit: int = 100
     ) -> Sequence[Incoming]:
         """Rows of the log, newest first, without messages. `text`: the beginning of a control id."""
+        ...
+
+    def backlogs(self) -> Sequence[Backlog]:
+        """How the sources stand of which something waits or was refused, by name."""
         ...
 
     def one_in(self, row: int) -> Incoming | None:
