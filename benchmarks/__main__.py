@@ -47,6 +47,8 @@ def workloads(args: argparse.Namespace) -> dict[str, Callable[[], Iterator[Sampl
         "web-search-1000": lambda: web_search.at_size(1_000),
         "web-search-many": lambda: web_search.at_size(many),
         "volumes-load": lambda: volumes.load(rounds),
+        "volumes-onto": lambda: volumes.onto(rounds),
+        "volumes-memory": volumes.memory,
         "volumes-planes": lambda: volumes.planes(servers, rounds),
         "memory": lambda: process.memory(servers, 1_000 if quick else 10_000),
         "growth": lambda: process.growth(10_000, many),

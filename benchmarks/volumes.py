@@ -1,8 +1,11 @@
-"""Volumes: a CT of 500 slices as HU against reading and decoding its pixels, and planes of a series that is kept.
+"""Volumes: a CT as HU against reading and decoding its pixels, resampling, memory, planes of a series that is kept.
 
 The peer of the first is pydicom (and its plugins, of which the quickest that is installed decodes): every file read and
 its pixel array made, nothing done with it. Ours is the way of `vesalius.open(folder)`: headers read, slices sorted,
 cells masked, float32 HU in one array. Both in the same process, one after the other, files in the page cache.
+
+The peer of resampling is SimpleITK's own filter with all its threads, from image to image: no copy into or out of NumPy
+is counted against it. Grids are those of a real PET/CT.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pydicom.uid import JPEGLSLossless
 from tests.support import phantom
 from tests.support.archive import dataset_of
 from tests.support.generate import part10, uid
+from tests.support.large_ct import OWN, loaded, write_large_ct
 from tests.support.phantom import Scan
 
 import vesalius
@@ -29,7 +33,9 @@ from benchmarks.peers import Start, scratch
 from benchmarks.results import Sample
 from benchmarks.web_client import Web, milliseconds
 from vesalius.backends.pixels_codecs import PixelCodecs
-from vesalius.imaging.space import Grid
+from vesalius.imaging.resampling import resample
+from vesalius.imaging.simpleitk import simpleitk
+from vesalius.imaging.space import Grid, Volume
 
 SLICES, SIDE = 500, 512
 SCAN = Scan(rows=SIDE, columns=SIDE, slices=SLICES, between_rows=0.4, between_columns=0.4, step=0.25)
@@ -89,6 +95,51 @@ def load(rounds: int) -> Iterator[Sample]:
             for turn in range(rounds):
                 yield Sample(label, "vesalius", _loaded(folder / "ct", series), "s", turn, higher=False)
                 yield Sample(label, "pydicom, decoding alone", _decoded(folder / "ct"), "s", turn, higher=False)
+
+
+def onto(rounds: int) -> Iterator[Sample]:
+    """Seconds from the grid of a CT to that of its PET and back, linear."""
+    sitk = simpleitk()
+    random, upright = np.random.default_rng(0), np.eye(3)
+    volumes = []
+    for shape, spacing, origin in (
+        ((267, 512, 512), (0.976, 0.976, 3.27), (-250.0, -250.0, -820.0)),
+        ((267, 168, 168), (4.07, 4.07, 3.27), (-340.0, -341.0, -819.4)),
+    ):
+        values = random.normal(0, 300, shape).astype(np.float32)
+        grid = Grid.of(shape, upright, np.array(spacing), np.array(origin))
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+        volumes.append((Volume(values, grid, "1", frame_of_reference="1.2.3"), image))
+    (ct, ct_image), (pet, pet_image) = volumes
+    cases = (
+        ("a CT onto its PET's grid", ct, ct_image, pet, pet_image),
+        ("a PET onto its CT's grid", pet, pet_image, ct, ct_image),
+    )
+    for name, moving, image, target, reference in cases:
+        label = f"resampling {name}, linear"
+        for turn in range(-1, rounds):  # once before: threads, and memory that has to be found first
+            started = time.perf_counter()
+            ours = resample(moving, target).values
+            taken = time.perf_counter() - started
+            started = time.perf_counter()
+            theirs = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkLinear, 0.0)
+            peer = time.perf_counter() - started
+            inside = slice(2, -2)
+            if np.abs(ours - sitk.GetArrayViewFromImage(theirs))[inside, 60:100, 60:100].max() > 0.05:
+                raise RuntimeError("the two do not agree")
+            if turn >= 0:
+                yield Sample(label, "vesalius", taken, "s", turn, higher=False)
+                yield Sample(label, "SimpleITK, all threads", peer, "s", turn, higher=False)
+
+
+def memory() -> Iterator[Sample]:
+    """The largest resident size of a process that makes a CT of 2,000 slices a volume, in sizes of that volume."""
+    with scratch() as folder:
+        write_large_ct(folder / "ct")
+        peak = loaded(folder / "ct")["peak"]
+    yield Sample("2,000 slices 512 x 512 to HU: peak of memory", "vesalius", peak / OWN, "x its own size", higher=False)
 
 
 def planes(peers: dict[str, Start], rounds: int) -> Iterator[Sample]:

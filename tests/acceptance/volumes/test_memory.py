@@ -2,57 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.support import phantom
-from tests.support.generate import part10, uid
-from tests.support.phantom import Scan
-
-SLICES, SIDE = 2000, 512
-OWN = SLICES * SIDE * SIDE * 4  # float32
-
-PROGRAM = """
-import json, resource, sys
-limit = int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-import vesalius
-with vesalius.open(sys.argv[1]) as library:
-    (uid,) = library.series_uids()
-    volume = library.series(uid).volume()
-print(json.dumps({
-    "shape": volume.values.shape, "unit": volume.unit_label, "padding": int(volume.padding[:, 0].sum()),
-    "value": float(volume.values[777, 100, 100]), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-}))
-"""
-
-
-def write_large_ct(folder: Path) -> None:
-    """Slices whose pixels are holes in their files but for the first row, which is padding."""
-    scan = Scan(rows=SIDE, columns=SIDE, slices=SLICES, between_rows=0.5, between_columns=0.5, step=0.5)
-    (ds,) = phantom.ct(Scan(rows=SIDE, columns=SIDE, slices=1, between_rows=0.5, between_columns=0.5))
-    ds.PixelPaddingValue = 63536
-    folder.mkdir()
-    for place in range(SLICES):
-        ds.SOPInstanceUID, ds.InstanceNumber = uid("large", place), str(place)
-        ds.ImagePositionPatient = [phantom.decimal(value) for value in scan.position(place)]
-        file = part10(ds)
-        head = len(file) - SIDE * SIDE * 2
-        with (folder / f"{place:05}.dcm").open("wb") as stream:
-            stream.write(file[:head] + (63536).to_bytes(2, "little") * SIDE)
-            stream.truncate(len(file))
+from tests.support.large_ct import OWN, SIDE, SLICES, loaded, write_large_ct
 
 
 @pytest.mark.slow
 def test_a_ct_of_two_thousand_slices_takes_less_than_one_and_a_half_times_its_own_size(tmp_path: Path) -> None:
     write_large_ct(tmp_path / "ct")
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "ct"), str(OWN * 3 // 2)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    found = loaded(tmp_path / "ct", OWN * 3 // 2)
     assert found["shape"] == [SLICES, SIDE, SIDE] and found["unit"] == "HU" and found["value"] == -1024.0
     assert found["padding"] == SLICES * SIDE
     assert found["peak"] < 1.5 * OWN
