@@ -76,6 +76,8 @@ OPTIONAL = frozenset(
         *(0x00180012, 0x00402016, 0x00402017, CHARACTER_SET),
     }
 )
+# Comments, and the radiation dose as far as it is told by MPPS.
+_LATER = (0x00400280, 0x00400300, 0x00400301, 0x0040030E, 0x00400310, 0x0018115E)
 KNOWN = frozenset(TYPE_1[None]) | frozenset(TYPE_2[None]) | FIXED | OPTIONAL
 
 
@@ -149,8 +151,12 @@ def with_type_2(values: Values, sequence: int | None = None) -> Values:
 
 
 def as_created(values: Values) -> Values:
-    """A step that went on, as one tells another of its beginning: IN PROGRESS, without an end."""
-    return with_type_2(values) | {STATUS: (IN_PROGRESS,), END_DATE: (), END_TIME: (), REASON: ()}
+    """A step that went on, as one tells another of its beginning: IN PROGRESS, without an end.
+
+    What may come later is there without a value, since only what was created may be set (F.7.2.1.2).
+    """
+    later: Values = dict.fromkeys(_LATER, ())
+    return with_type_2(later | values) | {STATUS: (IN_PROGRESS,), END_DATE: (), END_TIME: (), REASON: ()}
 
 
 def changeable(values: Values) -> Values:

@@ -56,12 +56,14 @@ def test_a_step_is_told_from_beginning_to_end_with_everything_that_was_sent(site
     with site.partner.listening() as partner:
         assert site.scanner.begin(step, begun(PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100")) == 0
         until(lambda: partner.of(step) == BOTH[:1])
-        assert site.scanner.set(step, ended(images=("a", "b"), PerformedProcedureStepDescription="Head")) == 0
+        late = {"PerformedProcedureStepDescription": "Head", "CommentsOnThePerformedProcedureStep": "Moved"}
+        assert site.scanner.set(step, ended(images=("a", "b"), **late)) == 0
         until(lambda: partner.of(step) == BOTH)
         had = partner.steps[step]
     assert str(had.PatientName) == "Müller^Jörg"
     assert had.PerformedStationAETitle == "CT1", "who performs stays who it is"
     assert had.PerformedProcedureStepDescription == "Head"
+    assert had.CommentsOnThePerformedProcedureStep == "Moved", "the partner takes only what was created"
     told = [one.ReferencedSOPInstanceUID for one in had.PerformedSeriesSequence[0].ReferencedImageSequence]
     assert told == [uid("told", "a"), uid("told", "b")]
     assert had.PerformedProcedureStepEndTime == "101500"
