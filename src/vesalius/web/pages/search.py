@@ -7,32 +7,23 @@ a finder to `FINDERS`; its answers stand above the studies.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from vesalius.web.context import WebContext
+from vesalius.web.pages.hits import Hit
 from vesalius.web.pages.listing import Listing, Studies, asked_from
+from vesalius.web.pages.schedule import finder
 from vesalius.web.pages.shell import Shell
 
 HITS = 8  # studies below the field
 MOST = 5  # answers of each finder
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An answer that is no study."""
-
-    kind: str  # key of the catalogue: what it is
-    title: str  # a name, as it is to be shown
-    facts: tuple[str, ...]  # what tells it from others of the same name: ID, birth date, accession number
-    path: str  # its page, from the root of the service
-
-
 # Each gets what was typed; blocks, and answers at once or not at all.
-FINDERS: tuple[Callable[[WebContext, str], Sequence[Hit]], ...] = ()
+FINDERS: tuple[Callable[[WebContext, str], Sequence[Hit]], ...] = (finder.find,)
 
 
 def routes(ctx: WebContext, shell: Shell) -> list[BaseRoute]:

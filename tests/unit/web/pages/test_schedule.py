@@ -462,3 +462,32 @@ def test_markup_in_a_name_is_text_on_every_page(served: Web) -> None:
                  "/parts/orders/patients?q=%3Cb", f"/orders/new?patient={step.patient}"):  # fmt: skip
         text = served.ask(path).text
         assert "<img src=x" not in text and "<script>1" not in text and "<b>1" not in text, path
+
+
+def test_the_search_of_every_page_finds_orders_and_the_next_appointment(served: Web) -> None:
+    step = planned(served, "P-1", "1130", "Nextday^Ann")
+    accession = ris_of(served).look(lambda view: view.get(Order, step.order)).accession
+    assert f'href="/orders/{step.order}"' in served.ask(f"/parts/search?q={accession}").text
+    found = served.ask("/parts/search?q=nextday").text
+    assert f'href="/schedule/steps/{step.ref}"' in found and "31 Jan 2026 11:30" in found and "1 Jan 1970" in found
+    post(served, f"/steps/{step.ref}/advance", {"verb": "miss"})
+    assert "/schedule/steps/" not in served.ask("/parts/search?q=nextday").text
+
+
+def test_the_schedule_with_all_that_it_loads_is_small(served: Web) -> None:
+    import gzip
+
+    for number in range(24):
+        planned(served, f"P-{number}", f"{7 + number // 2:02}{number % 2 * 30:02}")
+    for path in (f"/schedule?day={TODAY}", "/arrivals", "/orders/new?procedure=CTHEAD%5C99V"):
+        page = served.ask(path, headers={"accept-encoding": "gzip"})
+        text = gzip.decompress(page.body).decode()
+        loaded = set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', text))
+        base = next(iter(loaded)).rpartition("/")[0]
+        loaded |= {f"{base}/{name}" for name in ("upload.js", "resume.js", "search.js", "ris.js", "schedule-step.js")}
+        total = len(page.body)
+        for name in loaded:
+            answer = served.ask(name, headers={"accept-encoding": "gzip"})
+            assert answer.status == 200
+            total += len(answer.body)
+        assert total < 150 * 1024, (path, total)
