@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vesalius.model.errors import VesaliusError
 from vesalius.ris import reconcile
 from vesalius.web.context import WebContext
 
@@ -21,6 +22,7 @@ class Tab:
     name: str
     path: str
     waiting: int = 0
+    where: str = ""  # what waits, if that is not the page itself
 
 
 def tabs(ctx: WebContext) -> tuple[Tab, ...]:
@@ -31,7 +33,16 @@ def tabs(ctx: WebContext) -> tuple[Tab, ...]:
         items = ris.look(lambda view: reconcile.items(view, limit=MANY))
         found += [Tab("tracking", "/tracking"), Tab("reconcile", "/reconcile", len(items))]
     if hl7 is not None:
-        found.append(Tab("hl7", "/hl7", sum(one.held for one in hl7.log.channels())))
+        held = sum(one.held for one in hl7.log.channels())
+        found.append(Tab("hl7", "/hl7", held, "/hl7?way=out&state=held"))
     if ctx.commit is not None:
         found.append(Tab("commitments", "/commitments"))
     return tuple(found)
+
+
+def waiting(ctx: WebContext) -> tuple[Tab, ...]:
+    """Those behind which something waits for a person; none while the index cannot be read. Blocks."""
+    try:
+        return tuple(tab for tab in tabs(ctx) if tab.waiting)
+    except VesaliusError:
+        return ()

@@ -14,7 +14,7 @@ from vesalius.model.entities import CopyInfo, Deletion, PackInfo, Peer
 from vesalius.model.errors import IndexUnavailable
 from vesalius.web.context import WebContext
 from vesalius.web.deletions import verbs
-from vesalius.web.pages import sends
+from vesalius.web.pages import flow, sends
 from vesalius.web.pages.faults import Fault, faults
 from vesalius.web.pages.history import History
 from vesalius.web.pages.shell import Shell
@@ -114,7 +114,10 @@ def routes(ctx: WebContext, shell: Shell, history: History) -> list[BaseRoute]:
     async def attention(request: Request) -> Response:
         facts = await ctx.call(ctx.site.facts)
         count = len(facts.problems) + len(facts.notices)
-        return shell.render(request, "attention.html", room="", count=count, bad=bool(facts.problems))
+        waiting = await ctx.call(flow.waiting, ctx)
+        return shell.render(
+            request, "attention.html", room="", count=count, bad=bool(facts.problems), waiting=waiting
+        )  # fmt: skip
 
     return [
         Route("/system", shell.page(system), methods=["GET"], name="system"),

@@ -47,7 +47,7 @@ class Ward:
         """Images come, and the workflow hears of them."""
         found = []
         for number in range(first, first + count):
-            ds = ct("tracked", 1, number, StudyInstanceUID=study)
+            ds = ct("tracked", 1, number, StudyInstanceUID=study, StudyDate=DAY)
             ds.SeriesInstanceUID, ds.SOPInstanceUID = f"{study}.1", f"{study}.1.{number}"
             self.web.archive.keep(ds)
             found.append(str(ds.SOPInstanceUID))
@@ -218,3 +218,17 @@ def test_scripts_get_the_board_as_json(ward: Ward) -> None:
     assert told["counts"]["scheduled"] == 1 and told["last"] > 0
     assert ward.web.ask("/api/tracking?day=x").status == 400
     assert ward.web.ask("/api/tracking?names=all").status == 400
+
+
+def test_addresses_of_today_name_no_day_so_that_a_display_goes_on_tomorrow(ward: Ward) -> None:
+    page = ward.web.ask("/tracking").text
+    assert 'data-day="20260131"' in page and 'href="/tracking?wall=1"' in page
+    assert 'href="/tracking?wall=1&amp;day=2026-01-30"' in ward.web.ask("/tracking?day=20260130").text
+
+
+def test_what_waits_for_a_person_is_told_on_every_page(ward: Ward) -> None:
+    assert "reconcile" not in ward.web.ask("/parts/attention").text
+    ward.planned()
+    ward.arrive("1.2.826.0.1.9", 1)
+    assert "1 study to reconcile" in ward.web.ask("/parts/attention").text
+    assert 'href="/reconcile"' in ward.web.ask("/parts/attention").text

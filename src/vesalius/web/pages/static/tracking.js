@@ -9,10 +9,14 @@ if (wall) document.documentElement.dataset.theme = 'dark'; // walls hang in room
 
 const state = () => new Map([...board.querySelectorAll('tr[data-key]')].map(row => [row.dataset.key, row.dataset]));
 
+const day = () => document.getElementById('as-of').dataset.day;
+const begun = day();
+
 function show(html) {
   const before = state();
   const focused = document.activeElement?.closest?.('tr[data-key]')?.dataset.key;
   board.innerHTML = html; // made and escaped by the server
+  if (day() !== begun) location.reload(); // a display that hangs there goes on with the next day
   let alarms = 0;
   for (const row of board.querySelectorAll('tr[data-key]')) {
     const was = before.get(row.dataset.key);

@@ -23,16 +23,17 @@ from vesalius.web.pages.tracking.board import Board, Wanted, board_of
 
 def wanted_of(ctx: WebContext, request: Request) -> Wanted:
     """What the address asks for; a day that is none is today."""
-    asked = request.query_params
+    asked, today = request.query_params, ris_words.now(ctx).replace(hour=0, minute=0, second=0)
     try:
         day = day_of(asked.get("day", ""))
     except Problem:
-        day = ris_words.now(ctx).replace(hour=0, minute=0, second=0)
+        day = today
     return Wanted(
         day,
         asked.get("modality", "")[:16],
         asked.get("department", "")[:64],
         asked.get("names") == "initials",
+        day == today,
     )
 
 

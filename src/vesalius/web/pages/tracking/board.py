@@ -88,12 +88,13 @@ class Wanted:
     modality: str = ""
     department: str = ""
     initials: bool = False
+    today: bool = False  # the day is today, whenever that is
 
     def address(self, **changes: object) -> dict[str, object]:
         """The query of an address that shows this, with changes."""
         names = "initials" if self.initials else ""
-        asked = {"day": f"{self.day:%Y-%m-%d}", "modality": self.modality, "department": self.department,
-                 "names": names}  # fmt: skip
+        day = "" if self.today else f"{self.day:%Y-%m-%d}"
+        asked = {"day": day, "modality": self.modality, "department": self.department, "names": names}
         return asked | changes
 
 
