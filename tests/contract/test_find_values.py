@@ -19,7 +19,7 @@ from vesalius.standard.transfer_syntaxes import EXPLICIT_LE
 
 SERIES_NUMBER, INSTANCE_NUMBER, THICKNESS, WEIGHT = 0x00200011, 0x00200013, 0x00180050, 0x00101030
 REQUEST, CODES, CODE, MEANING, PROCEDURE = 0x00400275, 0x00321064, 0x00080100, 0x00080104, 0x00401001
-TIMEZONE, STUDY_DATE = 0x00080201, 0x00080020
+TIMEZONE, STUDY_DATE, IMAGE_TYPE = 0x00080201, 0x00080020, 0x00080008
 
 
 def keep(index: Index, ds: Dataset, number: int = 1) -> None:
@@ -113,3 +113,27 @@ def test_the_time_zone_is_answered_where_it_is_known_and_never_empty(index: Inde
     keep(index, ct(study=2), 2)
     found = ask(index, Level.STUDY, {STUDY_DATE: (), TIMEZONE: ("+0100",)})
     assert sorted(values.get(TIMEZONE, ("absent",)) for values in found) == [("+0200",), ("absent",)]
+
+
+def test_several_values_are_any_of_them_or_all_of_them_where_that_was_granted(index: Index) -> None:
+    """PS3.4 C.2.2.2.8: all of them, in whatever order, of an attribute with several values; wildcards stay any."""
+    kinds = (["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "PRIMARY"], ["DERIVED", "SECONDARY", "AXIAL"])
+    for number, kind in enumerate(kinds, 1):
+        keep(index, ct(instance=number, ImageType=kind), number)
+
+    def found(*values: str, granted: bool = True) -> list[str]:
+        asked: Values = {IMAGE_TYPE: values, INSTANCE_NUMBER: ()}
+        options = Options(relational=True, multiple_value_matching=granted)
+        query = parse(asked, Root.STUDY, Level.IMAGE, options)
+        return sorted(
+            str(answer[INSTANCE_NUMBER][0]) for page in Search(index, "VESALIUS").find(query) for answer in page
+        )
+
+    assert found("PRIMARY", "DERIVED") == ["2"]
+    assert found("AXIAL", "PRIMARY") == ["1"]
+    assert found("AXIAL", "AXIAL") == found("AXIAL") == ["1", "3"]
+    assert found("PRIMARY", "MIP") == []
+    assert found("PRIMARY", "AXIAL", granted=False) == ["1", "2", "3"]
+    assert found("ORIG*", "SECOND*") == ["1", "3"]
+    many = tuple(f"NONE{number}" for number in range(30))
+    assert found("PRIMARY", *many) == []

@@ -199,11 +199,11 @@ def _query_retrieve() -> Iterator[str]:
         "fuzzy_names": "fuzzy semantic matching of person names",
         "timezone_adjustment": "timezone query adjustment",
         "empty_value_matching": "empty value matching",
-        "multiple_value_matching": "multiple value matching",
+        "multiple_value_matching": "multiple value matching: all of the values (C.2.2.2.8)",
     }
     yield (
         "Extended negotiation of the FIND classes (PS3.4 C.5.1.1). What is not negotiated is not done, but that "
-        "several values in one key always mean any of them, and that a time zone is always regarded:"
+        "several values in one key then mean any of them, and that a time zone is always regarded:"
     )
     yield table(
         ("Option", "Supported"),

@@ -37,6 +37,7 @@ from vesalius.model import datetimes
 from vesalius.model.attributes import BY_TAG, DATE_TIME_PAIRS, Attribute, ColumnKind, Role
 from vesalius.model.entities import Level
 from vesalius.model.query import (
+    AllOf,
     Condition,
     DateTimeRange,
     IsEmpty,
@@ -49,6 +50,7 @@ from vesalius.model.query import (
 )
 
 LIST_IN_SQL = 1000  # values of one list that one statement compares with
+LONGEST_ALL = 20  # values that one statement looks for; with more of them the rows are looked at again
 _SEEK_PATTERNS = 10  # patterns of one key that are still looked up by index
 
 _MIDNIGHT = "000000.000000"
@@ -104,6 +106,8 @@ class _Compiler:
             return self._name(row, condition)
         if isinstance(condition, OneOf):
             return self._one_of(row, condition)
+        if isinstance(condition, AllOf):
+            return self._all_of(row, condition)
         if isinstance(condition, Wildcard):
             return self._wildcard(row, condition)
         return Clause(tag, row.level, condition, FALSE)
@@ -122,6 +126,11 @@ class _Compiler:
         if row.kind is ColumnKind.DECIMAL:
             return self._listed(row, condition, [float(value) for value in condition.values], "float8")
         return self._listed(row, condition, list(condition.values), "text")
+
+    def _all_of(self, row: Attribute, condition: AllOf) -> Clause:
+        column = self._column(row)
+        parts = [self._pattern(delimited(column), f"*\\{value}\\*") for value in condition.values[:LONGEST_ALL]]
+        return Clause(row.tag, row.level, condition, all_of(parts), len(condition.values) <= LONGEST_ALL)
 
     def _listed(self, row: Attribute, condition: OneOf, values: list[Any], kind: str) -> Clause:
         column = self._column(row)

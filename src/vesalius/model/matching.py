@@ -19,6 +19,7 @@ from vesalius.model.entities import Level, Values
 from vesalius.model.names import Groups, fold_groups, fold_name
 from vesalius.model.phonetics import sounds
 from vesalius.model.query import (
+    AllOf,
     Condition,
     DateTimeRange,
     IsEmpty,
@@ -72,6 +73,8 @@ def holds(tag: int, condition: Condition, values: Values, timezone: str = "") ->
         texts = [decimal_text(number) for number in map(decimal_of, texts) if number is not None]
     elif not row.multi and texts:
         texts = ["\\".join(texts)]
+    if isinstance(condition, AllOf):
+        return set(condition.values) <= set(texts)
     return any(_text_matches(text, condition) for text in texts)
 
 

@@ -50,6 +50,13 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class AllOf:
+    """Multiple value matching: each of these is one of the entity's values (PS3.4 C.2.2.2.8)."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wildcard:
     """`*` any run of characters, `?` any one character (PS3.4 C.2.2.2.4); one of several patterns."""
 
@@ -93,7 +100,7 @@ class ItemMatches:
     conditions: tuple[tuple[int, Condition], ...]
 
 
-Condition: TypeAlias = OneOf | Wildcard | Range | DateTimeRange | IsEmpty | SoundsLike | ItemMatches
+Condition: TypeAlias = OneOf | AllOf | Wildcard | Range | DateTimeRange | IsEmpty | SoundsLike | ItemMatches
 
 
 @dataclass(frozen=True, slots=True)

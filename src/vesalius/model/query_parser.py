@@ -27,6 +27,7 @@ from vesalius.model.errors import IdentifierMismatch, LimitExceeded, UnableToPro
 from vesalius.model.names import fold_name, name_patterns
 from vesalius.model.phonetics import sounds
 from vesalius.model.query import (
+    AllOf,
     Condition,
     DateTimeRange,
     IsEmpty,
@@ -53,6 +54,8 @@ LEVELS: dict[Root, tuple[Level, ...]] = {
     Root.PATIENT_STUDY_ONLY: (Level.PATIENT, Level.STUDY),
 }
 
+# Of these several values in a key mean all of them, where that was negotiated (C.2.2.2.8); else any of them.
+_MULTIPLE_VRS = frozenset(("AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"))
 _WILDCARD_VRS = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _STARS = re.compile(r"\*+")
@@ -212,6 +215,8 @@ def condition_of(
         return OneOf(_without_repeats(tuple(_decimal(tag, text) for text in values)))
     if vr in _WILDCARD_VRS and any("*" in text or "?" in text for text in values):
         return Wildcard(_without_repeats(tuple(_STARS.sub("*", text) for text in values)))
+    if options.multiple_value_matching and kind is ColumnKind.MULTI and len(values) > 1 and vr in _MULTIPLE_VRS:
+        return AllOf(_without_repeats(values))
     return OneOf(_without_repeats(values))
 
 

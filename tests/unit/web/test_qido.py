@@ -50,6 +50,24 @@ def test_every_path_of_the_standard_answers(filled: Web) -> None:
         assert answer.headers["content-type"] == "application/dicom+json"
 
 
+def test_several_values_mean_all_of_them_only_where_that_is_asked_for(filled: Web) -> None:
+    """PS3.18 8.3.4.6, PS3.4 C.2.2.2.8: of an attribute with several values; without the parameter, any of them."""
+    both = "/studies?ModalitiesInStudy=CT%5CSR"
+    filled.archive.keep(ct("both", 1, 1, patient_id="BOTH"))
+    filled.archive.keep(ct("both", 2, 1, patient_id="BOTH", Modality="SR"))
+    try:
+        assert names(filled.dicom_web(both + "&multiplevaluematching=true")) == ["BOTH"]
+        assert names(filled.dicom_web("/studies?ModalitiesInStudy=CT%5CSR%5CMR&multiplevaluematching=true")) == []
+        assert len(names(filled.dicom_web(both + "&multiplevaluematching=false"))) > 5
+        assert len(names(filled.dicom_web(both))) > 5
+        uids = ",".join((uid("study", 2), uid("study", 4)))
+        one_of = filled.dicom_web(f"/studies?StudyInstanceUID={uids}&multiplevaluematching=true")
+        assert sorted(names(one_of)) == ["P2", "P4"], "a list of UIDs is any of them (C.2.2.2.2)"
+        assert filled.dicom_web(both + "&multiplevaluematching=perhaps").status == 400
+    finally:
+        filled.dicom_web(f"/studies/{uid('study', 'both')}?reason=test", "DELETE")
+
+
 def test_an_answer_holds_the_attributes_of_the_table_and_where_to_retrieve_it(filled: Web) -> None:
     (study,) = filled.dicom_web("/studies?PatientID=P1").json()
     assert study["00081190"]["Value"] == [f"http://archive.test/dicom-web/studies/{STUDY}"]

@@ -282,7 +282,7 @@ class Studies:
 
     def _query(self, values: Values, *, offset: int = 0, limit: int) -> Query:
         asked: Values = {**dict.fromkeys(RETURNS, ()), **values}
-        options = Options(relational=True, multiple_value_matching=True)
+        options = Options(relational=True)  # several modalities mean any of them
         made = parse(asked, Root.STUDY, Level.STUDY, options, limit=limit, offset=offset, limits=self._limits)
         return dataclasses.replace(made, newest_first=True)
 
