@@ -55,7 +55,7 @@ SEARCH_PARAMETERS = (
     Parameter("includefield", "attributes to answer besides the default ones, or all", repeated=True),
     Parameter("fuzzymatching", "true: person names match by how they sound"),
     Parameter("emptyvaluematching", 'true: the value "" matches what is empty'),
-    Parameter("multiplevaluematching", "true: values parted by backslashes mean all of them (PS3.4 C.2.2.2.8), else any"),
+    Parameter("multiplevaluematching", "true: values parted by backslashes mean all of them (C.2.2.2.8), else any"),
     Parameter("limit", "most results to answer"),
     Parameter("offset", "results to pass over"),
     ACCEPT,
