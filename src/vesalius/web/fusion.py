@@ -32,7 +32,8 @@ from vesalius.web.negotiation import JSON, number, parse_content_type, single
 from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, WHO_TEXT, Operation, Value
 from vesalius.web.render_parameters import number_of, parameters_of, render_parameters
 from vesalius.web.volume_parameters import ERRORS, INTERPOLATIONS, WISHES, Parameters, millimetres, one_of
-from vesalius.web.volume_slices import MOST_SLAB, PLANES, PNG, PROJECTIONS, Windows
+from vesalius.web.volume_planes import PLANE, checked, plane_of
+from vesalius.web.volume_slices import MOST_SLAB, PNG, PROJECTIONS, Windows
 from vesalius.web.volume_store import ClientLeft, Wanted, stay
 from vesalius.web.volumes import LEFT, tag_of
 
@@ -102,6 +103,7 @@ class Fusion:
         if not 0 <= opacity <= 1:
             raise Problem(400, "opacity is from 0 to 1")
         one_of(parameters, "colormap", COLOUR_MAPS)
+        checked(parameters)
         version = await self._ctx.call(self._version, pair)
         tag = tag_of(version, pair.fixed, "fusion", repr(sorted(parameters.items())))
         known = not_modified(request, tag)
@@ -126,17 +128,15 @@ class Fusion:
         self, fixed: Volume, moving: Volume, parameters: Parameters, windows: list[Window], opacity: float, shown: str
     ) -> tuple[bytes, dict[str, Any]]:
         from vesalius.imaging.fusion import coloured, fused, grey, png
-        from vesalius.imaging.reformat import Projection, Slab, main_plane, reformat
+        from vesalius.imaging.reformat import Projection, Slab, reformat
         from vesalius.imaging.resampling import is_label
 
-        thickness, spacing = millimetres(parameters, "slab") or 0.0, millimetres(parameters, "spacing")
+        thickness = millimetres(parameters, "slab") or 0.0
         if not 0 <= thickness <= MOST_SLAB:
             raise Problem(400, f"slab is a thickness from 0 to {MOST_SLAB:g} mm")
-        if spacing is not None and not 0.05 <= spacing <= 100:
-            raise Problem(400, "spacing is from 0.05 to 100 mm")
         link = self._link(fixed, moving)
         name, way = one_of(parameters, "colormap", COLOUR_MAPS), one_of(parameters, "interpolation", INTERPOLATIONS)
-        grid = main_plane(fixed.grid, one_of(parameters, "plane", PLANES), millimetres(parameters, "position"), spacing)
+        grid = plane_of(parameters, fixed.grid)
         slab = Slab(thickness, Projection(one_of(parameters, "projection", PROJECTIONS)))
         below = reformat(fixed, grid, slab, "nearest" if is_label(fixed) else way)
         above = reformat(
@@ -302,7 +302,6 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
     ]
 
 
-_MM: Mapping[str, Any] = {"type": "number", "minimum": -10_000, "maximum": 10_000}
 _WINDOW: Mapping[str, Any] = {
     "type": "string",
     "pattern": r"^-?[0-9]{1,6}(\.[0-9]{1,3})?,[1-9][0-9]{0,5}(\.[0-9]{1,3})?(,(linear|linear-exact|sigmoid))?$",
@@ -321,8 +320,7 @@ OPERATIONS = (
         "get", "/volumes/fusion.png", "A plane of two series in one picture",
         parameters=(
             *PAIR,
-            Value("plane", "which main plane", {"type": "string", "enum": list(PLANES)}),
-            Value("position", "mm along z, y or x (LPS) of the fixed series", _MM),
+            *PLANE,
             Value("fixed_window", "center,width[,function] in its unit", _WINDOW),
             Value("moving_window", "center,width[,function] in its unit", _WINDOW),
             Value("opacity", "of the moving series", {"type": "number", "minimum": 0, "maximum": 1}),
@@ -330,7 +328,6 @@ OPERATIONS = (
             Value("show", "both, or one alone", {"type": "string", "enum": ["both", "fixed", "moving"]}),
             Value("slab", "thickness in mm", {"type": "number", "minimum": 0, "maximum": MOST_SLAB}),
             Value("projection", "of a slab", {"type": "string", "enum": list(PROJECTIONS)}),
-            Value("spacing", "mm between pixels", {"type": "number", "minimum": 0.05, "maximum": 100}),
             Value("interpolation", "between voxels", {"type": "string", "enum": list(INTERPOLATIONS)}),
         ),
         responses={200: None, **ERRORS}, media_type=PNG,

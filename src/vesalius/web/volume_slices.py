@@ -20,7 +20,6 @@ from vesalius.model.rendering import Window
 from vesalius.web.answers import REVALIDATE, not_modified
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import single
 from vesalius.web.openapi_types import Operation, Value
 from vesalius.web.render_parameters import parameters_of, render_parameters
 from vesalius.web.volume_parameters import (
@@ -33,6 +32,7 @@ from vesalius.web.volume_parameters import (
     one_of,
     wanted_of,
 )
+from vesalius.web.volume_planes import PLANE, checked, plane_of
 from vesalius.web.volume_store import ClientLeft, Wanted, stay
 from vesalius.web.volumes import LEFT, tag_of
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from vesalius.imaging.space import Volume
 
 PNG = "image/png"
-PLANES = ("axial", "coronal", "sagittal")
 PROJECTIONS = ("mean", "mip", "minip")
 MOST_SLAB = 500.0  # mm
 MOST_WINDOWS = 1000
@@ -71,18 +70,15 @@ class Windows:
 def picture(volume: Volume, parameters: Parameters, window: Window) -> tuple[bytes, dict[str, object]]:
     """The PNG and what it shows. Blocks. Raises `Problem` (400), `NoVolume`."""
     from vesalius.imaging.fusion import grey, png
-    from vesalius.imaging.reformat import Projection, Slab, main_plane, reformat
+    from vesalius.imaging.reformat import Projection, Slab, reformat
     from vesalius.imaging.resampling import is_label
     from vesalius.imaging.turned import turned
 
     thickness = millimetres(parameters, "slab") or 0.0
     if not 0 <= thickness <= MOST_SLAB:
         raise Problem(400, f"slab is a thickness from 0 to {MOST_SLAB:g} mm")
-    spacing = millimetres(parameters, "spacing")
-    if spacing is not None and not 0.05 <= spacing <= 100:
-        raise Problem(400, "spacing is from 0.05 to 100 mm")
     way = one_of(parameters, "interpolation", INTERPOLATIONS)
-    grid = main_plane(volume.grid, one_of(parameters, "plane", PLANES), millimetres(parameters, "position"), spacing)
+    grid = plane_of(parameters, volume.grid)
     slab = Slab(thickness, Projection(one_of(parameters, "projection", PROJECTIONS)))
     plane = reformat(turned(volume, grid), grid, slab, "nearest" if is_label(volume) else way)
     told = {
@@ -104,8 +100,7 @@ def routes(ctx: WebContext) -> list[Route]:
         parameters = parameters_of(request)
         wanted = wanted_of(request, parameters)
         asked = render_parameters({"window": parameters.get("window", [])}).window
-        if single(parameters, "plane") is not None:
-            one_of(parameters, "plane", PLANES)
+        checked(parameters)
         version = await ctx.call(store.version_of, wanted)
         tag = tag_of(version, wanted, "slice", repr(sorted(parameters.items())))
         known = not_modified(request, tag)
@@ -129,18 +124,15 @@ _WINDOW = {
     "type": "string",
     "pattern": r"^-?[0-9]{1,6}(\.[0-9]{1,3})?,[1-9][0-9]{0,5}(\.[0-9]{1,3})?(,(linear|linear-exact|sigmoid))?$",
 }
-_MM = {"type": "number", "minimum": -10_000, "maximum": 10_000}
 OPERATIONS = (
     Operation(
         "get", "/volumes/{series}/slice.png", "A plane through a volume as a picture",
         parameters=(
             SERIES,
-            Value("plane", "which main plane", {"type": "string", "enum": list(PLANES)}),
-            Value("position", "mm along z, y or x (LPS); by default the middle", _MM),
+            *PLANE,
             Value("window", "center,width[,function] in the unit of the volume", _WINDOW),
             Value("slab", "thickness in mm", {"type": "number", "minimum": 0, "maximum": MOST_SLAB}),
             Value("projection", "of a slab", {"type": "string", "enum": list(PROJECTIONS)}),
-            Value("spacing", "mm between pixels", {"type": "number", "minimum": 0.05, "maximum": 100}),
             Value("interpolation", "between voxels", {"type": "string", "enum": list(INTERPOLATIONS)}),
             *CHOICES,
         ),

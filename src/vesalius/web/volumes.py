@@ -144,7 +144,8 @@ OPERATIONS = (
               parameters=(SERIES, *CHOICES, INTERPOLATION), responses={200: None, **ERRORS}, media_type=GZIP),
     *(
         Operation("get", "/volumes/{series}/volume.zarr" + path, text, media_type=kind,
-                  parameters=(SERIES, *(_place(name) for name in names), *CHOICES), responses={200: schema, **ERRORS})
+                  parameters=(SERIES, *(_place(name) for name in names), *CHOICES, INTERPOLATION),
+                  responses={200: schema, **ERRORS})
         for path, (text, names, kind, schema) in ZARR.items()
     ),
 )  # fmt: skip

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +95,26 @@ def test_what_was_resampled_says_so(served: Web) -> None:
     assert part["affine_lps_mm"] == served.ask(f"/api/volumes/{CT}").json()["parts"][0]["affine_lps_mm"]
 
 
+def test_a_resampled_volume_is_ome_zarr_too(served: Web) -> None:
+    base = f"/api/volumes/{PET}/volume.zarr"
+    query = f"?onto={CT}&interpolation=nearest"
+    shape = served.ask(f"{base}/0/zarr.json{query}").json()["shape"]
+    assert shape == [66, 70, 80]
+    whole = np.asarray(nifti(served.ask(f"/api/volumes/{PET}/volume.nii.gz{query}")).dataobj).T
+    told = served.ask(f"{base}/0/zarr.json{query}").json()
+    import zarr
+    from zarr.storage import MemoryStore
+
+    store = {"zarr.json": json.dumps(told).encode()}
+    size = told["chunk_grid"]["configuration"]["chunk_shape"]
+    for k, j, i in np.ndindex(*(-(-whole_ // part) for whole_, part in zip(shape, size, strict=True))):
+        store[f"c/{k}/{j}/{i}"] = served.ask(f"{base}/0/c/{k}/{j}/{i}{query}").body
+    from zarr.core.buffer import default_buffer_prototype
+
+    held = MemoryStore({name: default_buffer_prototype().buffer.from_bytes(body) for name, body in store.items()})
+    assert np.array_equal(np.asarray(zarr.open_array(held, mode="r")), whole)
+
+
 def test_a_plane_of_the_resampled_volume_is_a_picture_too(served: Web) -> None:
     found = picture(served.ask(f"/api/volumes/{PET}/slice.png?onto={CT}&plane=axial&position=-8"))
     assert found.shape == (int(np.ceil(70 * 1.5 / 1.5)), int(np.ceil(80 * 2 / 1.5)))
@@ -146,6 +169,48 @@ def test_the_same_place_is_seen_in_every_plane(served: Web, plane: str) -> None:
     column, row, _, _ = np.rint(np.linalg.inv(told["affine_lps_mm"]) @ (*LESION[0], 1)).astype(int)
     assert found[row, column].tolist() == [255, 255, 255]
     assert found[2, 2].tolist() == [0, 0, 0]
+
+
+def test_an_oblique_plane_shows_what_lies_on_it(served: Web) -> None:
+    # Through the lung and the lesion, which lie in no main plane together.
+    lesion, lung = np.array(LESION[0]), np.array((-30.0, -12.0, 5.0))
+    right, middle = lesion - lung, (lesion + lung) / 2
+    right /= np.linalg.norm(right)
+    down = np.cross(right, (0.3, -1.0, 0.2))
+    down /= np.linalg.norm(down)
+    said = {name: ",".join(f"{each:.6f}" for each in value)
+            for name, value in (("centre", middle), ("right", right), ("down", down))}  # fmt: skip
+    query = "plane=oblique&" + "&".join(f"{name}={value}" for name, value in said.items())
+    window = "fixed_window=0,2000,linear-exact&moving_window=10000,20000,linear-exact&colormap=grey"
+    for path in (
+        f"/api/volumes/{CT}/slice.png?{query}&window=0,2000,linear-exact",
+        f"/api/volumes/fusion.png?fixed={CT}&moving={PET}&{query}&{window}&show=fixed",
+        f"/api/volumes/fusion.png?fixed={CT}&moving={PET}&{query}&{window}&opacity=1&slab=3&projection=mip",
+    ):
+        answer = served.ask(path)
+        seen, told = picture(answer), json.loads(answer.headers["vesalius-picture"])
+        affine = np.array(told["affine_lps_mm"])
+        np.testing.assert_allclose(affine[:3, :2] / np.linalg.norm(affine[:3, :2], axis=0), np.stack((right, down), 1),
+                                   atol=1e-5)  # fmt: skip
+        for point, hu, activity in ((LESION[0], 1000, phantom.LESION_BQ_ML), ((-30.0, -12.0, 5.0), -800, 2500.0)):
+            column, row, off, _ = np.linalg.inv(affine) @ (*point, 1)
+            assert abs(off) < 1e-3
+            wanted = (hu + 1000) / 2000 if "slab" not in path else activity / 20000
+            found = np.atleast_1d(seen[round(row), round(column)])
+            assert np.abs(found - wanted * 255).max() <= 1, (path, point)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("plane=oblique", 400), ("plane=oblique&right=1,0,0", 400), ("plane=oblique&right=1,0&down=0,1,0", 400),
+     ("plane=oblique&right=1,0,0&down=0,1,0&position=3", 400), ("plane=axial&right=1,0,0", 400),
+     ("plane=oblique&right=1,0,0&down=2,0,0", 422), ("plane=oblique&right=1,0,0&down=0,1,0&centre=900,0,0", 422),
+     ("plane=oblique&right=1,0,0&down=0,1,x", 400)],
+)  # fmt: skip
+def test_an_oblique_plane_that_is_none_is_refused(served: Web, query: str, status: int) -> None:
+    for path in (f"/api/volumes/{CT}/slice.png?", f"/api/volumes/fusion.png?fixed={CT}&moving={PET}&"):
+        answer = served.ask(path + query)
+        assert answer.status == status and answer.json()["detail"]
 
 
 def test_a_fused_picture_is_not_sent_twice(served: Web) -> None:
@@ -250,6 +315,54 @@ def test_a_registration_by_hand_takes_part_as_soon_as_it_is_stored(served: Web) 
         served.archive.keep(pydicom.dcmread(file))
     told = served.ask(path).json()
     assert told["moving"]["position_mm"] == [4.0, 0.0, 0.0]
+
+
+def test_who_leaves_while_a_registration_is_computed_ends_it_and_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vesalius.imaging import registration
+
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(_fixed: Any, _moving: Any, *, cancelled: Any) -> Any:
+        begun.set()
+        while not cancelled():
+            time.sleep(0.01)
+        ended.set()
+        raise registration.Abandoned
+
+    monkeypatch.setattr(registration, "register", endless)
+    body = json.dumps({"fixed": CT, "moving": OTHER}).encode()
+    sent: list[dict[str, Any]] = []
+    with web(tmp_path, cache=tmp_path / "run") as made:
+        for ds in (*phantom.ct(), *phantom.ct(study=2, series="other", frame="elsewhere")):
+            made.archive.keep(ds)
+
+        async def leave() -> None:
+            messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def receive() -> dict[str, Any]:
+                if messages:
+                    return messages.pop()
+                await asyncio.to_thread(begun.wait, 60)
+                return {"type": "http.disconnect"}
+
+            async def send(message: dict[str, Any]) -> None:
+                sent.append(message)
+
+            scope = {
+                "type": "http", "asgi": {"version": "3.0"}, "method": "POST", "path": "/api/registrations",
+                "raw_path": b"", "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": "",
+                "headers": [(b"host", b"archive.test"), (b"content-type", b"application/json"),
+                            (b"content-length", str(len(body)).encode())],
+                "server": ("archive.test", 80), "client": ("127.0.0.1", 5),
+            }  # fmt: skip
+            await made.app(scope, receive, send)
+            assert await asyncio.to_thread(ended.wait, 60)
+
+        asyncio.run(leave())
+        assert sent[0]["status"] == 499
+        assert made.ask(f"/api/volumes/values?fixed={CT}&moving={OTHER}&at=0,0,0").status == 422
 
 
 def test_series_of_one_frame_are_not_registered(served: Web) -> None:
