@@ -16,6 +16,7 @@ CLAIMED = sorted(
         for one in found
         for test in one.tests
     }
+    | {(profile.short, test) for profile in ihe.PROFILES for test in profile.tests}
 )
 
 

@@ -48,6 +48,7 @@ class Profile:
     options: tuple[str, ...]
     transactions: tuple[Transaction, ...]
     limits: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()  # of the profile as a whole, from one end to the other
 
 
 _IHE = "ihe/test_transactions.py::"
@@ -184,6 +185,12 @@ SCHEDULED = Profile(
         "a new one (ORC-1 SN).",
         "RAD-42 (Performed Work Status Update) is neither sent nor taken; workitems are Unified Procedure Steps here.",
     ),
+    (
+        "scheduled_workflow/test_workflow.py::test_from_an_order_by_hl7_to_the_guarantee",
+        "scheduled_workflow/test_workflow.py::test_an_unscheduled_case_is_reconciled_with_the_order_that_comes_later",
+        "scheduled_workflow/test_workflow.py::test_an_order_is_cancelled_and_made_anew_for_another_station",
+        "scheduled_workflow/test_downtime.py::test_an_hl7_partner_is_down_and_is_told_everything_once_and_in_order",
+    ),
 )  # fmt: skip
 
 RECONCILED = Profile(
@@ -207,6 +214,11 @@ RECONCILED = Profile(
                 "ris/test_reconciliation.py::test_an_unmerge_gives_the_images_back",
             ),
         ),
+    ),
+    (),
+    (
+        "scheduled_workflow/test_reconciliation.py::test_an_unidentified_emergency_patient_is_named_later",
+        "scheduled_workflow/test_reconciliation.py::test_a_temporary_record_is_merged",
     ),
 )  # fmt: skip
 
@@ -285,6 +297,8 @@ def page() -> str:
     for profile in PROFILES:
         parts.append(f"## {profile.name} ({profile.short})")
         parts.append(_transactions(profile.transactions))
+        if profile.tests:
+            parts.append("From one end to the other: " + "; ".join(f"`{test}`" for test in profile.tests) + ".")
         if profile.limits:
             parts.append("What is not done:")
             parts.append("\n".join(f"- {text}" for text in profile.limits))

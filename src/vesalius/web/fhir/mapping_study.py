@@ -128,7 +128,7 @@ def _series(one: Values, instances: Sequence[Values], endpoint: list[Json], zone
 
 
 def _modality(code: str) -> Json:
-    return {"system": DCM, "code": "_".join(code.split())}
+    return {"system": DCM, "code": " ".join(code.split())}
 
 
 def _code(item: Values) -> Json:

@@ -112,7 +112,7 @@ def wish(sent: Json) -> Wish:
 
 
 def _modifiers(sent: Json) -> None:
-    status, intent = sent.get("status"), sent.get("intent")
+    status, intent = str(sent.get("status")), str(sent.get("intent"))
     if status not in _STATES:
         raise malformed(f"{KIND}.status", "is missing or is no status of a request")
     if intent not in _ALL_INTENTS:
@@ -139,7 +139,7 @@ def _numbers(sent: Json) -> tuple[Identifier, Identifier]:
         if not value:
             raise malformed(f"{where}.value", "an identifier has a value")
         kinds = {
-            coding.get("code")
+            str(coding.get("code"))
             for coding in _objects(_object(item, "type"), "coding")
             if coding.get("system") in (V2_0203, None)
         }

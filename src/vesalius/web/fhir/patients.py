@@ -69,7 +69,7 @@ def search(reader: Reader, asked: Asked) -> Found:
     """Records that match."""
 
     def work(view: RisView) -> Found:
-        wanted: Filter[Patient] = Filter()
+        wanted: Filter[Patient, Patient] = Filter()
         is_active: bool | None = True
         for given in asked.given:
             if given.name in ("_id", "active"):
@@ -85,7 +85,7 @@ def search(reader: Reader, asked: Asked) -> Found:
     return reader.look(work)
 
 
-def _narrow(view: RisView, reader: Reader, wanted: Filter[Patient], given: Given) -> None:
+def _narrow(view: RisView, reader: Reader, wanted: Filter[Patient, Patient], given: Given) -> None:
     match given.name:
         case "identifier":
             wanted.any_of("id", patients_under(view, reader.rules, given.tokens()))
@@ -111,7 +111,7 @@ def _narrow(view: RisView, reader: Reader, wanted: Filter[Patient], given: Given
                 wanted.where.append((Term("merged_into", Match.FROM, (1,)),))
 
 
-def _by_name(wanted: Filter[Patient], given: Given) -> None:
+def _by_name(wanted: Filter[Patient, Patient], given: Given) -> None:
     """Strings match the beginning, without case and accents (search.html 3.1.1.4.8), as the column is folded."""
     parts = _PARTS[given.name]
     terms: list[Term] = []

@@ -28,12 +28,18 @@ MOST_SCANNED = 20_000
 
 
 @dataclass(slots=True)
-class Filter(Generic[R]):
+class Filter(Generic[N, R]):
     """What a search asks for, of records that are loaded around nouns."""
 
     where: list[tuple[Term, ...]] = field(default_factory=list)
+    first: list[Callable[[N], bool]] = field(default_factory=list)  # what the noun says without what is around it
     tests: list[Callable[[R], bool]] = field(default_factory=list)
     changed: tuple[str, str] = ("", "")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the database answers all of it."""
+        return not self.first and not self.tests
 
     def any_of(self, column: str, values: Sequence[str | int]) -> None:
         """The column holds one of these."""
@@ -92,7 +98,7 @@ class Scanned(Generic[R]):
 def scan(
     view: RisView,
     kind: type[N],
-    wanted: Filter[R],
+    wanted: Filter[N, R],
     load: Callable[[RisView, Sequence[N]], Sequence[R]],
     ref_of: Callable[[R], int],
     asked: Asked,
@@ -103,7 +109,7 @@ def scan(
         raise bad_parameter(CURSOR, "is not one that this server gave")
     if asked.counts_only:
         return Scanned([], _counted(view, kind, wanted, load), "")
-    chunk = CHUNK if wanted.tests else asked.count + 1
+    chunk = asked.count + 1 if wanted.is_narrowed else CHUNK
     found: list[R] = []
     seen, ended = 0, False
     while len(found) <= asked.count and not ended and seen < MOST_SCANNED:
@@ -122,21 +128,22 @@ def scan(
     total: int | None = None
     if not asked.cursor and not cursor:
         total = len(found)
-    elif asked.total or not wanted.tests:
+    elif asked.total or wanted.is_narrowed:
         total = _counted(view, kind, wanted, load)
     return Scanned(found, total, cursor)
 
 
 def _passing(
-    view: RisView, wanted: Filter[R], load: Callable[[RisView, Sequence[N]], Sequence[R]], nouns: Sequence[N]
+    view: RisView, wanted: Filter[N, R], load: Callable[[RisView, Sequence[N]], Sequence[R]], nouns: Sequence[N]
 ) -> list[R]:
-    return [record for record in load(view, nouns) if all(test(record) for test in wanted.tests)]
+    left = [noun for noun in nouns if all(test(noun) for test in wanted.first)]
+    return [record for record in load(view, left) if all(test(record) for test in wanted.tests)]
 
 
 def _counted(
-    view: RisView, kind: type[N], wanted: Filter[R], load: Callable[[RisView, Sequence[N]], Sequence[R]]
+    view: RisView, kind: type[N], wanted: Filter[N, R], load: Callable[[RisView, Sequence[N]], Sequence[R]]
 ) -> int:
-    if not wanted.tests:
+    if wanted.is_narrowed:
         return view.count(kind, wanted.where, changed=wanted.changed)
     after = total = 0
     while nouns := view.page(kind, wanted.where, after=after, limit=CHUNK, changed=wanted.changed):

@@ -100,7 +100,7 @@ def read_many(reader: Reader, ids: Sequence[str]) -> list[Json]:
 
 def found_in(view: RisView, rules: RisRules, asked: Asked, base: str) -> Scanned[FullOrder]:
     """Orders that match, in a transaction that is open already."""
-    wanted: Filter[FullOrder] = Filter()
+    wanted: Filter[Order, FullOrder] = Filter()
     for given in asked.given:
         if not wanted.common(given):
             _narrow(view, rules, wanted, given, base)
@@ -118,7 +118,7 @@ def search(reader: Reader, asked: Asked) -> Found:
     return reader.look(work)
 
 
-def _narrow(view: RisView, rules: RisRules, wanted: Filter[FullOrder], given: Given, base: str) -> None:
+def _narrow(view: RisView, rules: RisRules, wanted: Filter[Order, FullOrder], given: Given, base: str) -> None:
     match given.name:
         case "identifier":
             wanted.where.append(tuple(orders_under(given.tokens())))
@@ -133,10 +133,10 @@ def _narrow(view: RisView, rules: RisRules, wanted: Filter[FullOrder], given: Gi
                 wanted.nothing()
         case "priority":
             values = {token.value for token in given.tokens()}
-            wanted.tests.append(lambda full: PRIORITY[full.order.priority] in values)
+            wanted.first.append(lambda order: PRIORITY[order.priority] in values)
         case "authored":
             dates = given.dates()
-            wanted.tests.append(lambda full: any(test.holds(moment(full.order.entered_at)) for test in dates))
+            wanted.first.append(lambda order: any(test.holds(moment(order.entered_at)) for test in dates))
         case "occurrence":
             dates = given.dates()
             wanted.tests.append(

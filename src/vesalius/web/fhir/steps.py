@@ -100,7 +100,7 @@ def _resource(
 
     def search(reader: Reader, asked: Asked) -> Found:
         def work(view: RisView) -> Found:
-            wanted: Filter[FullStep] = Filter()
+            wanted: Filter[ScheduledStep, FullStep] = Filter()
             for given in asked.given:
                 if not wanted.common(given):
                     _narrow(view, reader, wanted, given, states)
@@ -120,7 +120,11 @@ def _resource(
 
 
 def _narrow(
-    view: RisView, reader: Reader, wanted: Filter[FullStep], given: Given, states: Mapping[StepState, str]
+    view: RisView,
+    reader: Reader,
+    wanted: Filter[ScheduledStep, FullStep],
+    given: Given,
+    states: Mapping[StepState, str],
 ) -> None:
     match given.name:
         case "identifier":
@@ -128,7 +132,7 @@ def _narrow(
         case "patient" | "subject" | "actor" | "owner":
             if given.modifier == "identifier" or given.name == "owner":
                 titles = {token.value for token in given.tokens() if token.system in (None, "", AE_TITLE)}
-                wanted.tests.append(lambda full: bool(titles.intersection(full.step.stations)))
+                wanted.first.append(lambda step: bool(titles.intersection(step.stations)))
             else:
                 wanted.any_of("patient", patients_meant(view, reader.rules, given, reader.base))
         case "based-on" | "focus":
@@ -140,7 +144,7 @@ def _narrow(
         case "date" | "period":
             if not wanted.between("start", given, times.stamp):
                 dates = given.dates()
-                wanted.tests.append(lambda full: any(test.holds(times.moment(full.step.start)) for test in dates))
+                wanted.first.append(lambda step: any(test.holds(times.moment(step.start)) for test in dates))
 
 
 APPOINTMENTS = _resource(

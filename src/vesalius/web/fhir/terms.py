@@ -109,7 +109,7 @@ def coding(code: Code) -> Json:
     return {
         "system": scheme_system(code.scheme),
         "version": code.version,
-        "code": "_".join(code.value.split()),  # a FHIR code has no white space at its ends and none doubled
+        "code": " ".join(code.value.split()),  # a FHIR code has no white space at its ends and none doubled
         "display": code.meaning,
     }
 
