@@ -628,19 +628,38 @@ GONE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("what", GONE)
 def test_h28_a_hundred_clients_that_vanish_leave_nothing_behind(held: Held, what: str) -> None:
     descriptors, threads = held.process.num_fds(), held.process.num_threads()
-    for number in range(100):
+    vanish(held, what, 100)
+    # A thread of the pools that worked for the first time has the index open from now on.
+    assert held.process.num_fds() <= descriptors + POOLED
+    assert held.process.num_threads() <= threads + POOLED
+
+
+@pytest.mark.slow
+def test_h28_clients_that_vanish_by_the_thousand_cost_no_memory(held: Held) -> None:
+    descriptors, threads = held.process.num_fds(), held.process.num_threads()
+    for what in GONE:
+        vanish(held, what, 200)
+    before = held.process.memory_info().rss
+    for _ in range(3):
+        for what in GONE:
+            vanish(held, what, 200)
+    assert held.process.memory_info().rss - before < 32 << 20
+    assert held.process.num_fds() <= descriptors + POOLED
+    assert held.process.num_threads() <= threads + POOLED
+
+
+def vanish(held: Held, what: str, count: int) -> None:
+    """So many clients that ask and leave; until the service knows that they did."""
+    for number in range(count):
         connection = socket.create_connection(("127.0.0.1", held.server.http_port), 20)
         connection.sendall(GONE[what]())
         if number % 2:  # a reset instead of an end
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while connected(held.process) and time.monotonic() < end:
         time.sleep(0.1)
     assert connected(held.process) == 0
-    # A thread of the pools that worked for the first time has the index open from now on.
-    assert held.process.num_fds() <= descriptors + POOLED
-    assert held.process.num_threads() <= threads + POOLED
 
 
 POOLED = 48  # threads of both pools at most, with what each of them keeps open
