@@ -220,6 +220,7 @@ def web_main(settings: Settings, listeners: Listeners, board: Board, row: int, r
             serving.result()
             raise RuntimeError("the HTTP server ended by itself")
         context.closing.set()
+        await asyncio.sleep(0.05)  # for web sockets to say that they are going away
         # What is still being answered when the time is over is broken off, and the HTTP server trips over that.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         server.stop()  # type: ignore[no-untyped-call]

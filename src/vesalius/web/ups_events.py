@@ -17,7 +17,6 @@ import contextlib
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -30,8 +29,6 @@ from vesalius.standard.sop_classes import UPS_PUSH
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.feed import BEAT, Feed, Source
-
-log = structlog.get_logger()
 
 PATHS = ("/ws/subscribers/{aet}", "/subscribers/{aet}")
 
@@ -107,15 +104,18 @@ class _Connection:
         """Until the other side goes away, or this service does."""
         gone = asyncio.ensure_future(self._gone())
         telling = asyncio.ensure_future(self._tell())
+        closing = asyncio.ensure_future(self._ctx.closing.wait())
         try:
-            await asyncio.wait((gone, telling), return_when=asyncio.FIRST_COMPLETED)
-            if not gone.done():
-                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                    await self._socket.close(GOING_AWAY)
+            await asyncio.wait((gone, telling, closing), return_when=asyncio.FIRST_COMPLETED)
+            left = gone.done()
         finally:
-            for task in (gone, telling):
+            for task in (gone, telling, closing):
                 task.cancel()
-            await asyncio.wait((gone, telling))
+            await asyncio.wait((gone, telling, closing))
+        if not left:
+            # Only now: the server below closes no socket that somebody still reads from.
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._socket.close(GOING_AWAY)
 
     async def _gone(self) -> None:
         """Whatever the client says is read and means nothing, but that it goes."""

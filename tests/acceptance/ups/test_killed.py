@@ -12,6 +12,7 @@ from pydicom.uid import generate_uid
 from tests.support.dcmtk import free_port
 from tests.support.server import Server, listing, start_server
 from tests.support.ups_site import GLOBAL, System, Told, config
+from tests.support.websocket import opened
 from tests.support.workitems import dataset, performed
 
 
@@ -43,7 +44,13 @@ def test_an_event_that_was_not_delivered_before_the_power_cut_is_delivered_after
             assert watcher.set(uid, performed(), key) == 0x0000, "by the same key"
             assert watcher.change(uid, "COMPLETED", key) == 0x0000
             assert states(watcher.wait(uid, 3)) == ["SCHEDULED", "IN PROGRESS", "COMPLETED"]
-        server.stop()
+        with opened(server.http_port, "/dicom-web/ws/subscribers/WATCHER") as socket:
+            heard = [socket.receive()["00001002"]["Value"][0] for _ in range(4)]
+            assert heard == [1, 1, 4, 1], "what no web socket was sent yet, the restart in its place"
+            server.stop()
+            with pytest.raises(ConnectionError):
+                socket.receive()
+            assert socket.closed == 1001, "going away, and said so"
         assert "Traceback" not in server.log_text()
     finally:
         server.kill()
