@@ -231,6 +231,11 @@ def test_from_the_order_to_the_desk_and_another_screen_follows(browser: Browser,
         row.locator(".state-chip", has_text="Did not come").wait_for()
         desk.keyboard.press("u")
         row.locator(".state-chip", has_text="Scheduled").wait_for()
+        page.get_by_role("button", name="Cancel order").click()
+        page.locator("#why[open] [name=reason]").fill("pacemaker")
+        page.keyboard.press("Enter")
+        page.locator(".confirmation .figures", has_text="Cancelled").wait_for()
+        row.wait_for(state="detached")
 
 
 def test_a_new_patient_who_may_be_known_is_noticed_while_one_types(browser: Browser, department: Department) -> None:
@@ -266,6 +271,7 @@ def test_the_pages_are_accessible_in_both_themes(
         for path in (
             week,
             f"/schedule/steps/{step}",
+            "/orders/1",
             "/orders/new?procedure=CTHEAD%5C99V",
             f"/arrivals?day={department.iso}",
         ):

@@ -491,3 +491,19 @@ def test_the_schedule_with_all_that_it_loads_is_small(served: Web) -> None:
             assert answer.status == 200
             total += len(answer.body)
         assert total < 150 * 1024, (path, total)
+
+
+def test_an_order_is_held_released_and_cancelled_with_a_reason(served: Web) -> None:
+    step = planned(served)
+    path = f"/orders/{step.order}"
+
+    def do(verb: str, reason: str = "") -> int:
+        return served.ask(path, "POST", FORM, urlencode({"verb": verb, "reason": reason}).encode()).status
+
+    assert do("cancel") == 400 and do("fly", "x") == 400 and do("release") == 409
+    assert do("hold", "no contrast left") == 303
+    assert re.findall(r'name="verb" value="(\w+)"', served.ask(path).text) == ["cancel", "release"]
+    assert do("release") == 303 and do("cancel", "pregnant") == 303
+    assert "Cancelled" in served.ask(path).text and 'name="verb"' not in served.ask(path).text
+    assert step_of(served, step.ref).state is StepState.CANCELLED
+    assert f'data-step="{step.ref}"' not in served.ask(f"/parts/schedule?day={TODAY}").text

@@ -27,6 +27,7 @@ from vesalius.model.orders import (
     ScheduledStep,
     Station,
 )
+from vesalius.model.steps import ORDER_GRID, OrderVerb, can
 from vesalius.ports.ris import Ris, RisView, RisWork
 from vesalius.ris import catalogue, orders, patients
 from vesalius.ris.rules import RisRules
@@ -41,6 +42,8 @@ from vesalius.web.pages.shell import Shell
 FOUND = 12
 MOST_SLOTS = 400
 PRIORITIES = (Priority.STAT, Priority.HIGH, Priority.ROUTINE, Priority.LOW)
+# What a person may do with an order; a reason belongs to the first two.
+_VERBS = {OrderVerb.CANCEL: orders.cancel, OrderVerb.HOLD: orders.hold, OrderVerb.RELEASE: orders.release}
 _SEXES = ("", "F", "M", "O")
 
 
@@ -232,6 +235,11 @@ class Placed:
     lines: tuple[tuple[RequestedProcedure, Procedure | None, tuple[ScheduledStep, ...], str], ...]
     stations: dict[str, Station]
 
+    @property
+    def verbs(self) -> tuple[OrderVerb, ...]:
+        """What a person may do with it now."""
+        return tuple(verb for verb in _VERBS if can(ORDER_GRID, self.order.state, verb))
+
 
 def placed(view: RisView, ref: int) -> Placed:
     """An order by its number. Raises `NoSuchRecord`."""
@@ -323,17 +331,32 @@ def routes(ctx: WebContext, shell: Shell, ris: Ris) -> list[BaseRoute]:
         await ctx.call(ris.look, lambda view: fill(view, form, stamp()))
         return shell.render(request, "orders-slots.html", room="schedule", form=form)
 
-    async def order(request: Request) -> Response:
+    def number(request: Request) -> int:
         text = request.path_params["order"]
         if not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise Problem(404, "there is no such order")
-        known = await ctx.call(ris.look, lambda view: placed(view, int(text)))
+        return int(text)
+
+    async def advance(request: Request) -> Response:
+        ref, fields = number(request), await form_of(ctx, request)
+        verb, reason = fields.get("verb", ""), fields.get("reason", "")[:200]
+        if verb not in _VERBS:
+            raise Problem(400, "the form names no verb")
+        if verb != OrderVerb.RELEASE and not reason:
+            raise BadRecord(f"{verb} needs a reason")
+        await ctx.call(ris.change, lambda work: _VERBS[OrderVerb(verb)](work, ris_words.by(ctx, reason), ref))
+        return RedirectResponse(f"{shell.prefix(request)}/orders/{ref}", 303)
+
+    async def order(request: Request) -> Response:
+        ref = number(request)
+        known = await ctx.call(ris.look, lambda view: placed(view, ref))
         return shell.render(request, "orders.html", room="schedule", found=known)
 
     return [
         Route("/orders/new", shell.page(new), methods=["GET"], name="order-entry"),
         Route("/orders/new", shell.page(post), methods=["POST"]),
         Route("/orders/{order}", shell.page(order), methods=["GET"], name="order"),
+        Route("/orders/{order}", shell.page(advance), methods=["POST"]),
         Route("/parts/orders/patients", shell.page(found), methods=["GET"]),
         Route("/parts/orders/twins", shell.page(twins), methods=["GET"]),
         Route("/parts/orders/slots", shell.page(slots), methods=["GET"]),
