@@ -104,9 +104,16 @@ def hospital(
     """  # fmt: skip
     from vesalius.app import logs
     from vesalius.cli import exit_codes, output, simulate_own
+    from vesalius.model.errors import SettingsError
 
     logs.configure("error", "text")
     disks = folder or Path("hospital")
+    mine = disks / f"day-{seed}-{day}"
+    if mine.exists():
+        raise SettingsError(
+            f"day {day} of seed {seed} was played with {mine} before, and its orders are known",
+            hint="take another --day or --seed, or another --folder",
+        )
     planned = _planned(day, procedures, modalities, seed, date, faults=faults, merges=merges)
     with ExitStack() as stack:
         if own:
@@ -116,7 +123,7 @@ def hospital(
         partners, his = _partners(settings, archive, worklist, commit, hl7, aet)
         whole = _Whole(planned, partners, his, settings, data, config, setup=setup, tidy=tidy)
         report = whole.run(
-            disks / f"day-{seed}-{day}", speed=speed, listen=(listen_host, listen), patience=patience,
+            mine, speed=speed, listen=(listen_host, listen), patience=patience,
             device=(size, slices), verbose=verbose, json=json,
         )  # fmt: skip
     if json:
