@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vesalius.imaging.space import Grid, Volume
 
 REMEMBERED = 16  # instances whose slices are known
+MOST_PIXELS = 1 << 23  # of an underlying image: its plane is sampled in this process, whatever its header claims
 
 
 @dataclass(slots=True)
@@ -103,6 +104,8 @@ class Blender:
         from vesalius.imaging.resampling import is_label
 
         one = self._slice(below, index)
+        if one.rows * one.columns > MOST_PIXELS:
+            raise CannotTranscode(f"underlying images of more than {MOST_PIXELS >> 20} million pixels are not blended")
         said = own_modality(blending)
         whole = self.ctx.volumes.of_images(images, "natural" if said is None else "stored")
         if is_label(whole):

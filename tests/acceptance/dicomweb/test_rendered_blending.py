@@ -11,11 +11,16 @@ import pydicom
 import pytest
 from pydicom.data import get_palette_files
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, PositronEmissionTomographyImageStorage
+from pydicom.uid import (
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEGLSLossless,
+    PositronEmissionTomographyImageStorage,
+)
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
-from tests.support.generate import ct, uid
+from tests.support.generate import ct, part10, uid
 from tests.support.rendered import Pixels, Site, path_of, picture_site, state
 
 Floats = npt.NDArray[np.float64]
@@ -159,6 +164,16 @@ def of_another_registration() -> Dataset:
     return ds
 
 
+def over_a_giant() -> tuple[Dataset, Dataset]:
+    """An image that claims billions of pixels, and a state that wants something over it."""
+    giant = ct("blend", 7, 1, rows=2, columns=2, patient_id="BLEND", Rows=60_000, Columns=60_000)
+    giant.PixelData = encapsulate([b"\xff\xd8\xff\xf7 and nothing else\xff\xd9"])
+    giant["PixelData"].VR = "OB"
+    said = blending("giant", PET)
+    said.BlendingSequence[0].ReferencedSeriesSequence = [referenced([giant])]
+    return giant, said
+
+
 def advanced() -> Dataset:
     ds = state(CT[0], ADVANCED, "advanced")
     del ds.ReferencedSeriesSequence
@@ -192,9 +207,12 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    states = [*STATES.values(), *(ds for ds, _ in REFUSED.values())]
-    images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER]
-    with picture_site(tmp_path_factory.mktemp("blending"), [*images, registration(), *states]) as served:
+    folder = tmp_path_factory.mktemp("blending")
+    giant, over_it = over_a_giant()
+    (folder / "giant.dcm").write_bytes(part10(giant, JPEGLSLossless))
+    made = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, registration(), over_it, *STATES.values()]
+    made += [ds for ds, _ in REFUSED.values()]
+    with picture_site(folder, made, [folder / "giant.dcm"]) as served:
         yield served
 
 
@@ -275,6 +293,12 @@ def test_what_is_not_drawn_is_refused_with_the_reason(site: Site, name: str) -> 
     for answer in (site.rendered(said), site.rendered(CT[0], f"?presentationUID={said.SOPInstanceUID}")):
         assert answer.status == 406, answer.text
         assert word in answer.text
+
+
+def test_an_image_that_claims_to_be_a_giant_costs_nothing(site: Site) -> None:
+    giant, said = over_a_giant()
+    for answer in (site.rendered(said), site.rendered(giant, f"?presentationUID={said.SOPInstanceUID}")):
+        assert answer.status == 406 and "not blended" in answer.text
 
 
 def test_a_grey_state_of_the_same_image_blends_nothing(site: Site) -> None:
