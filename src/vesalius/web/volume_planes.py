@@ -21,10 +21,17 @@ _OF_OBLIQUE = ("centre", "right", "down")
 
 
 def checked(parameters: Parameters) -> None:
-    """That a plane can be made of these parameters, before any volume is. Raises `Problem` (400)."""
-    plane = one_of(parameters, "plane", PLANES)
+    """That each of these parameters says something, before any volume is made for them. Raises `Problem` (400)."""
+    one_of(parameters, "plane", PLANES)
     _spacing(parameters)
-    given = [name for name in _OF_OBLIQUE if _triple(parameters, name) is not None]
+    for name in _OF_OBLIQUE:
+        _triple(parameters, name)
+
+
+def _fitting(parameters: Parameters) -> str:
+    """The plane, of which all is said that it needs and nothing else. Raises `Problem` (400)."""
+    plane = one_of(parameters, "plane", PLANES)
+    given = [name for name in _OF_OBLIQUE if single(parameters, name) is not None]
     if plane != OBLIQUE and given:
         raise Problem(400, f"{given[0]} belongs to plane=oblique")
     if plane == OBLIQUE:
@@ -32,14 +39,14 @@ def checked(parameters: Parameters) -> None:
             raise Problem(400, "an oblique plane has two directions: right=x,y,z and down=x,y,z (LPS)")
         if single(parameters, "position") is not None:
             raise Problem(400, "an oblique plane lies at centre=x,y,z, not at a position")
+    return plane
 
 
 def plane_of(parameters: Parameters, of: Grid) -> Grid:
     """The grid of the plane through a volume. Raises `Problem` (400), `NoVolume`."""
     from vesalius.imaging.reformat import main_plane, oblique
 
-    checked(parameters)
-    plane, spacing = one_of(parameters, "plane", PLANES), _spacing(parameters)
+    plane, spacing = _fitting(parameters), _spacing(parameters)
     if plane != OBLIQUE:
         return main_plane(of, plane, millimetres(parameters, "position"), spacing)
     low, high = of.bounds()
