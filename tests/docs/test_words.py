@@ -35,7 +35,7 @@ GROUPS = {
     ),
     "ris stations": ("add", "list", "remove"),
     "ris procedures": ("add", "list"),
-    "ris patients": ("add", "list", "merge", "unmerge"),
+    "ris patients": ("add", "list", "merge", "merges", "unmerge"),
     "ris orders": ("add", "list", "cancel"),
     "ris schedule": ("add", "list", "move", "state"),
     "ris reconcile": ("list", "show", "repair", "accept", "undo"),

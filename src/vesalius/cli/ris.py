@@ -211,13 +211,49 @@ def merge_patients(
     note(f"merge {made.ref}")
 
 
+def list_merges(
+    patient_id: PatientId,
+    json: options.Json = False,
+    data: options.Data = None,
+    config: options.Config = None,
+) -> None:
+    """List the merges that a patient's record had part in, whoever made them, with the numbers that `unmerge` takes.
+
+    Example:
+
+      vesalius ris patients merges 4711
+    """
+    from vesalius.cli import output
+    from vesalius.model.orders import Patient
+    from vesalius.ris import patients as verbs
+
+    with options.archive(data, config) as archive:
+
+        def work(view: Any) -> list[dict[str, Any]]:
+            key = archive.ris_rules.issued(options.identifier(patient_id)).key
+            record = view.first(Patient, identity=key) or _known(view, archive, patient_id)
+            rows = []
+            for one in verbs.merges(view, record.ref):
+                kept, gone = view.get(Patient, one.survivor).identifier, view.get(Patient, one.gone).identifier
+                rows.append(
+                    {"merge": one.ref, "survivor": kept.value, "gone": gone.value, "at": one.at, "who": one.who,
+                     "why": one.why, "taken_back": one.undone_at}
+                )  # fmt: skip
+            return rows
+
+        rows = archive.ris.look(work)
+    output.listing(
+        rows, ["merge", "survivor", "gone", "at", "who", "why", "taken_back"], json=json, empty="It was never merged."
+    )
+
+
 def unmerge_patients(
     merge: Annotated[int, typer.Argument(metavar="MERGE", help="Its number.", show_default=False)],
     why: Why = "",
     data: options.Data = None,
     config: options.Config = None,
 ) -> None:
-    """Take a merge back: what it moved goes back, and images answer what they did before.
+    """Take a merge back: what it moved goes back, and images answer what they did before. `merges` has its number.
 
     Example:
 
@@ -298,6 +334,7 @@ for _group, _name, _command in (
     (stations, "add", add_station), (stations, "list", list_stations), (stations, "remove", remove_station),
     (procedures, "add", add_procedure), (procedures, "list", list_procedures),
     (patients, "add", add_patient), (patients, "list", list_patients), (patients, "merge", merge_patients),
+    (patients, "merges", list_merges),
     (patients, "unmerge", unmerge_patients), (app, "worklist", worklist), (app, "events", events),
     (app, "performed", ris_performed.performed), (app, "discontinue", ris_performed.discontinue),
 ):  # fmt: skip

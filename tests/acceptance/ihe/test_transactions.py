@@ -141,6 +141,24 @@ def test_rad_12_a_patient_is_updated_merged_and_gets_another_number(site: Site) 
     assert [row["name"] for row in site.patient("U3")] == ["Roe^Jane"]
 
 
+def test_a_merge_that_came_by_hl7_is_found_and_taken_back_from_the_command_line(site: Site) -> None:
+    for number in ("M1", "M2"):
+        site.says(adt("A04", f"{number}^^^H^MR||Doe^{number}"))
+    site.says(orm("NW", "PLM", pid="M2^^^H^MR||Doe^M2"))
+    site.says(adt("A40", "M1^^^H^MR||Doe^M1", "MRG|M2^^^H^MR"))
+    assert site.order("PLM")["subject"]["display"] == "M1 Doe"
+    (merge,) = site.rows("patients", "merges", "M2^H")
+    assert (merge["survivor"], merge["gone"], merge["who"], merge["taken_back"]) == ("M1", "M2", "hl7:HIS", "")
+    vesalius("ris", "patients", "unmerge", str(merge["merge"]), "--why", "two people", data=site.server.data)
+    assert site.order("PLM")["subject"]["display"] == "M2 Doe"
+    assert [row["name"] for row in site.patient("M2")] == ["Doe^M2"]
+    (merge,) = site.rows("patients", "merges", "M1^H")
+    assert merge["taken_back"]
+    again = vesalius("ris", "patients", "unmerge", str(merge["merge"]), data=site.server.data, check=False)
+    assert again.returncode != 0
+    assert "taken back already" in again.stderr
+
+
 def test_iti_21_a_question_for_candidates_is_answered(site: Site) -> None:
     site.says(adt("A04", "Q1^^^H^MR||Quest^Ann||19900101|F"))
     reply = site.says(msh("QBP^Q22") + "QPD|IHE PDQ Query|T1|@PID.5.1^Quest\rRCP|I|5\r")
