@@ -33,7 +33,7 @@ from vesalius.simulate.scanner import Desk, Scanner
 LOOK = timedelta(minutes=10)  # between two looks at a worklist with nothing due
 RETRY = timedelta(minutes=5)  # after a partner was not there
 REAL_RETRY = 0.5  # seconds
-MOST_TRIES = 300  # of one message
+PATIENCE = 300.0  # seconds that a partner may be away without its line being cut
 PLACER, ACCESSION, PATIENT_ID = 0x00402016, 0x00080050, 0x00100020
 
 
@@ -45,7 +45,6 @@ class Spoken:
     accepted: int = 0
     retried: int = 0
     refused: list[tuple[int, str, str]] = field(default_factory=list)  # case, message, answer
-    unsent: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -99,14 +98,16 @@ class Hospital:
         self._waiting = {case.number for case in day.cases if case.is_done}
         self._studies: dict[int, str] = {}  # of each case that was done
         self._his_up = True
+        self._away_since: dict[str, float] = {}
 
     async def play(self, patience: float) -> Played:
         """From the first message to the last result, which is waited for so long (seconds)."""
         for aet, modality in self.day.stations:
             self._switch_on(aet, modality)
+        actors: list[asyncio.Task[None]] = []
         try:
             with self._clock.actor():  # nobody begins before all are there
-                actors = [asyncio.create_task(self._act(self._information_system()))]
+                actors += [asyncio.create_task(self._act(self._information_system()))]
                 actors += [asyncio.create_task(self._act(self._station(*one))) for one in self.day.stations]
                 actors.append(asyncio.create_task(self._act(self._weather())))
                 await asyncio.sleep(0)
@@ -114,6 +115,9 @@ class Hospital:
             last = [asyncio.create_task(self._finish(*one, patience)) for one in self.day.stations]
             self.played.left = sum(await asyncio.gather(*last))
         finally:
+            for actor in actors:
+                actor.cancel()
+            await asyncio.gather(*actors, return_exceptions=True)
             for scanner in self.desk.scanners.values():
                 await scanner.switch_off()
         self._gather()
@@ -164,7 +168,7 @@ class Hospital:
         control_id = new_control_id()
         message = errand.message(control_id, errand.at)
         spoken.sent += 1
-        for _ in range(MOST_TRIES):
+        while True:
             try:
                 if not self._his_up:
                     raise PeerUnreachable("the line is cut")
@@ -172,8 +176,9 @@ class Hospital:
             except PeerUnreachable as error:
                 spoken.retried += 1
                 self._heard(Told("partner-away", "HIS", detail={"partner": "hl7", "why": error.message}))
-                await self._again(self._his_up)
+                await self._again("hl7", self._his_up, error)
                 continue
+            self._away_since.pop("hl7", None)
             if answer.fate is Fate.TAKEN:
                 spoken.accepted += 1
                 self._tell(Told("hl7", "HIS", detail={"message": errand.name, "answer": answer.code}))
@@ -181,14 +186,19 @@ class Hospital:
                 spoken.refused.append((errand.case, errand.name, answer.text))
                 self._tell(Told("hl7-refused", "HIS", detail={"message": errand.name, "answer": answer.text}))
             return
-        spoken.unsent.append((errand.case, errand.name))
 
-    async def _again(self, up: bool) -> None:
-        """Wait before another try: on the clock while the line is cut, else in real time, and the clock waits, too."""
-        if up:
-            await asyncio.sleep(REAL_RETRY)
-        else:
+    async def _again(self, who: str, up: bool, error: Exception) -> None:
+        """Wait before another try: on the clock while the line is cut, else in real time, and the clock waits, too.
+
+        Raises the error once that has gone on for `PATIENCE`.
+        """
+        if not up:
             await self._clock.until(self._clock.now() + RETRY)
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._away_since.setdefault(who, now) > PATIENCE:
+            raise error
+        await asyncio.sleep(REAL_RETRY)
 
     # -- a scanner
 
@@ -210,8 +220,9 @@ class Hospital:
             item, case = await self._next(scanner, aet)
         except (*AWAY, OperationFailed, ClassNotSupported) as error:
             scanner.worklist_away(error)
-            await self._again(self._equipment.partners.worklist.up)
+            await self._again(aet, self._equipment.partners.worklist.up, error)
             return
+        self._away_since.pop(aet, None)
         if item is None or case is None:
             await self._clock.until(self._clock.now() + LOOK)
         else:

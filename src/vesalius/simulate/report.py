@@ -83,8 +83,6 @@ class Verification:
             report.troubles.append(text)
         for case, message, answer in self._played.spoken.refused:
             report.troubles.append(f"case {case}: {message} was refused: {answer}")
-        for case, message in self._played.spoken.unsent:
-            report.troubles.append(f"case {case}: {message} could not be sent")
         known = {one.study: one for one in await self._archive.studies(patient_id=f"{self._day.prefix}*")}
         mine = {exam.study for exams in self._played.exams.values() for exam in exams}
         for study in known.keys() - mine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.acceptance.scheduled_workflow.conftest import Site, admit, order
 from tests.support.commitments import until
 from tests.support.department import TODAY, department, machine
@@ -12,6 +13,8 @@ from tests.support.server import Server, running_server, start_server
 from vesalius.model.orders import Identifier
 from vesalius.simulate.exams import load
 from vesalius.simulate.items import typed
+
+pytestmark = pytest.mark.timeout(600)  # servers are stopped and started
 
 
 def test_the_archive_is_down_and_the_scanner_keeps_its_images_until_it_is_back(tmp_path: Path) -> None:

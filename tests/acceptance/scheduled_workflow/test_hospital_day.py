@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.support.server import vesalius
 
+pytestmark = pytest.mark.timeout(600)
+
 
 def play(folder: Path, *words: str, timeout: float = 600) -> tuple[int, dict[str, Any]]:
     done = vesalius(
