@@ -112,8 +112,7 @@ def page() -> str:
         "issuer.",
         "## Errors",
         "An OperationOutcome with the code of issue-type; `expression` names the element. What the door in front of "
-        "all services refuses (403 another origin, 421 another name of this machine, a broken message) has the form of "
-        "those.",
+        "all services refuses (403 another origin, 421 another name of this machine) has this form here, too.",
         table(("Status", "Code"), [(status, code) for status, code in CODES.items()]),
     ]
     return "\n\n".join(parts) + "\n"

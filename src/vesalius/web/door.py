@@ -15,7 +15,8 @@ another policy sets its own. A 405 names every method that the address has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route
@@ -33,6 +34,9 @@ HEADERS = (
     (b"cache-control", b"no-store"),
 )  # fmt: skip
 
+# Status, what is wrong, what to do about it, headers.
+Refusal: TypeAlias = "Callable[[int, str, str, Mapping[str, str]], Response]"
+
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -44,12 +48,19 @@ class Door:
     """The outermost middleware."""
 
     def __init__(
-        self, app: ASGIApp, routes: Sequence[BaseRoute], hosts: frozenset[str] | None = None, public_url: str = ""
+        self,
+        app: ASGIApp,
+        routes: Sequence[BaseRoute],
+        hosts: frozenset[str] | None = None,
+        public_url: str = "",
+        forms: Mapping[str, Refusal] | None = None,
     ) -> None:
+        """`forms`: the beginning of addresses -> how what is wrong is told there, where it is not as everywhere."""
         self._app = app
         self._routes = routes
         self._hosts = hosts
         self._public = public_url.encode().lower()
+        self._forms = forms or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it at the door."""
@@ -86,6 +97,9 @@ class Door:
 
     def _refuse(self, scope: Scope) -> Response | None:
         """What is not let in, and why."""
+        tell = next(
+            (form for start, form in self._forms.items() if scope["path"].startswith(f"{start}/")), problem_response
+        )
         host = origin = site = b""
         lengths = hosts = 0
         for name, value in scope["headers"]:
@@ -99,20 +113,21 @@ class Door:
             elif name == b"sec-fetch-site":
                 site = value
         if lengths > 1:
-            return problem_response(400, "the length of the body is said in more than one way", "", _CLOSE)
+            return tell(400, "the length of the body is said in more than one way", "", _CLOSE)
         match = _HOST.fullmatch(host)
         if hosts > 1 or (host and match is None):
-            return problem_response(400, "the Host header is no host name", "", _CLOSE)
+            return tell(400, "the Host header is no host name", "", _CLOSE)
         if self._hosts is not None and match is not None and match[1].decode().lower() not in self._hosts:
-            return problem_response(
+            return tell(
                 421,
                 "this service answers under the names of its own machine alone",
                 "Reach it as localhost, or say its name in web.public_url.",
+                {},
             )
         # Opening a web socket is a GET, but what is heard on it is read by the page that opened it.
         guarded = scope["type"] == "websocket" or scope["method"] not in _SAFE
         if guarded and (site == b"cross-site" or self._is_foreign(origin, host)):
-            return problem_response(403, "a page of another origin may not change anything here")
+            return tell(403, "a page of another origin may not change anything here", "", {})
         return None
 
     def _is_foreign(self, origin: bytes, host: bytes) -> bool:

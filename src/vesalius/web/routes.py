@@ -162,5 +162,7 @@ def create_app(ctx: WebContext) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.add_middleware(DirectFrames, ctx=ctx)
-    app.add_middleware(Door, routes=routes, hosts=view.hosts, public_url=view.public_url)
+    app.add_middleware(
+        Door, routes=routes, hosts=view.hosts, public_url=view.public_url, forms={view.fhir: fhir.refusal}
+    )
     return app

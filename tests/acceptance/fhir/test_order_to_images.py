@@ -309,4 +309,6 @@ def test_a_page_of_a_stranger_can_neither_read_nor_order(hospital: Hospital) -> 
     ):
         with RawHttp(hospital.server.http_port) as http:
             http.request(method, path, fields, body if method == "POST" else b"")
-            assert http.answer().status == status
+            answer = http.answer()
+            assert answer.status == status
+            assert issue(valid(json.loads(answer.body))) == ("error", "forbidden")

@@ -5,8 +5,8 @@
     GET  /fhir/{type}/{id}           read; ETag, If-None-Match
     POST /fhir/ServiceRequest        an order; If-None-Exist, Prefer: return=...
 
-JSON alone (`_format` and Accept say so with 406), FHIR 4.0. Whatever is wrong is an OperationOutcome; what the door
-refuses before any address is looked at (`web/door.py`) has the form of all other services.
+JSON alone (`_format` and Accept say so with 406), FHIR 4.0. Whatever is wrong is an OperationOutcome, what the door in
+front of all services refuses (`web/door.py`) too.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
     found += [Route(path, _Refuse(405, "this is not done with this address")) for path in paths]
     found.append(Route("/{path:path}", _Refuse(404, "there is no such address", "See metadata for what is served.")))
     return found
+
+
+def refusal(status: int, detail: str, hint: str, headers: Mapping[str, str]) -> Response:
+    """What the door in front of all services refuses (`web/door.py`), told here as everything that is wrong is."""
+    return told(FhirProblem(status, detail, hint, headers=headers), "")
 
 
 class _Refuse:
