@@ -13,6 +13,7 @@ from vesalius.web.pages import (
     hl7_log,
     patient,
     reconcile,
+    ris_patient,
     schedule,
     search,
     studies,
@@ -35,6 +36,7 @@ PAGES: tuple[ModuleType, ...] = (
     hl7_log,
     reconcile,
     commitments,
+    ris_patient,
 )
 
 

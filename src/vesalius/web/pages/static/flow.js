@@ -25,7 +25,7 @@ if (list) {
   if (list.dataset.every) setInterval(refresh, Number(list.dataset.every) * 1000);
   if (list.dataset.since) {
     let timer = 0;
-    const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 300); };
+    const soon = () => { timer ||= setTimeout(() => { timer = 0; refresh(); }, 300); };
     follow(soon, { feed: '/ris/events', since: Number(list.dataset.since) });
   }
 }

@@ -31,6 +31,7 @@ function show(html) {
 
 let running = false;
 let again = false;
+let last = 0;
 async function refresh() {
   if (running) { again = true; return; }
   running = true;
@@ -39,13 +40,14 @@ async function refresh() {
     if (answer.ok) show(await answer.text());
   } catch { /* away for a moment: the light in the top bar says so */ }
   running = false;
+  last = Date.now();
   if (again) { again = false; soon(); }
 }
 
 let timer = 0;
 function soon() {
-  clearTimeout(timer);
-  timer = setTimeout(refresh, 200); // several things happen at once
+  if (timer) return; // several things happen at once
+  timer = setTimeout(() => { timer = 0; refresh(); }, Math.max(200, last + 1000 - Date.now()));
 }
 
 follow(soon, { feed: '/ris/events', since: Number(document.getElementById('as-of').dataset.last) });
