@@ -197,7 +197,7 @@ class _Whole:
                 print(output.json_line(row), flush=True) if json else output.note(" ".join(map(str, row.values())))
 
         async def act() -> Report:
-            from vesalius.simulate.hospital import reachable
+            from vesalius.simulate.hospital import greeted, reachable
 
             await reachable(self.his)
             clock = PacedClock(starts_at(self.day), speed) if speed else JumpingClock(starts_at(self.day))
@@ -210,6 +210,7 @@ class _Whole:
                 try:
                     if self.setup:
                         self._set_up(port)
+                    await greeted(self.partners, self.day.stations[0][0])
                     played = await playing.play(patience)
                     return await self._report(played)
                 finally:

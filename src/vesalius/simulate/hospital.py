@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from vesalius.dimse import c_echo
+from vesalius.dimse.contexts import for_verification
 from vesalius.dimse.errors import OperationFailed
 from vesalius.hl7.client import Fate, MllpClient
 from vesalius.hl7.config import Destination
@@ -318,6 +320,16 @@ def case_of(cases: Sequence[Case], item: Values) -> Case | None:
 def starts_at(day: Day) -> datetime:
     """When the clock begins."""
     return day.at(4, 50)
+
+
+async def greeted(partners: Partners, aet: str) -> None:
+    """C-ECHO to each partner, so that a wrong address is found before the day begins. Raises one of `AWAY`."""
+    for line in partners.distinct():
+        try:
+            async with line.open(aet, for_verification()) as assoc:
+                await c_echo.echo(assoc)
+        except ClassNotSupported:
+            continue  # it is there
 
 
 async def reachable(his: Destination) -> None:

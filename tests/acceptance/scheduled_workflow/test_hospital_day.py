@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.mllp import destination
 from tests.support.server import vesalius
 
 pytestmark = pytest.mark.timeout(600)
@@ -36,6 +37,16 @@ def test_a_small_day_ends_as_it_should(tmp_path: Path) -> None:
         "simulate", "hospital", "--own", "--folder", tmp_path / "small", "--seed", "3", check=False
     )  # fmt: skip
     assert again.returncode == 2 and "was played" in again.stderr, "a day is played once"
+
+
+def test_who_is_not_there_is_found_out_before_the_day_begins(tmp_path: Path) -> None:
+    done = vesalius("simulate", "hospital", "--hl7", "127.0.0.1:1", "--folder", tmp_path / "none", check=False)
+    assert done.returncode == 3 and "nobody listens for HL7" in done.stderr and "--own" in done.stderr
+    with destination() as his:
+        words = ("--hl7", f"127.0.0.1:{his.port}", "--archive", "PACS@127.0.0.1:1", "--folder", tmp_path / "none")
+        done = vesalius("simulate", "hospital", *words, check=False)
+    assert done.returncode == 3 and "PACS at 127.0.0.1:1" in done.stderr and "Traceback" not in done.stderr
+    assert his.received == []
 
 
 @pytest.mark.slow
