@@ -119,6 +119,7 @@ function presets(side) {
 // Opens the two series that are chosen. `keep`: the point and the zoom stay where that is possible.
 async function open({ keep = false } = {}) {
   const turn = ++load;
+  page.classList.remove('apart');
   at('apart').hidden = true;
   at('panes').hidden = false;
   at('panes').setAttribute('aria-busy', 'true');
@@ -143,14 +144,19 @@ async function open({ keep = false } = {}) {
     state.zoom = 1;
   }
   asked.delete('at');
+  const query = pair();
+  query.set('at', state.at.join(','));
   try {
-    const query = pair();
-    query.set('at', state.at.join(','));
-    const told = await (await ask(`${body.api}/volumes/values?${query}`)).json();
+    const answer = await fetch(`${body.api}/volumes/values?${query}`);
+    const told = await answer.json();
     if (turn !== load) return;
+    if (!answer.ok) {
+      apart(told.detail);
+      return;
+    }
     linked(told.link);
-  } catch (error) {
-    if (turn === load) apart(error);
+  } catch {
+    if (turn === load) panes.forEach(pane => pane.wait(texts.offline, true));
     return;
   }
   at('panes').setAttribute('aria-busy', 'false');
@@ -172,13 +178,16 @@ function linked(kind) {
 
 // -- no common space: the reason, both series by themselves, and the offer
 
-function apart(error) {
+function apart(why) {
+  page.classList.add('apart');
   at('panes').hidden = true;
   at('apart').hidden = false;
   at('apart-title').textContent = texts.fusionApart;
-  at('apart-why').textContent = error.message;
   const frames = SIDES.map(side => known[side].frame_of_reference);
-  at('register').hidden = !frames.every(Boolean) || frames[0] === frames[1];
+  const differ = frames.every(Boolean) && frames[0] !== frames[1];
+  at('apart-why').textContent = differ ? texts.fusionDiffer : why;
+  at('apart-why').lang = differ ? language : 'en';
+  at('register').hidden = !differ;
   at('apart-both').replaceChildren(...SIDES.map(side => {
     const figure = document.createElement('figure');
     const picture = new Image();
