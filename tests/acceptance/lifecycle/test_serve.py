@@ -61,9 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 def test_it_is_ready_within_two_seconds_on_an_empty_archive(server: Server) -> None:
     ready = next(event for event in events(server) if event["event"] == "ready")
     assert ready["workers"] == 2 and ready["ae_title"] == AET
-    assert float(str(ready["seconds"])) < 4, (
-        "two seconds on a quiet machine; other tests may be running beside this one"
-    )
+    assert float(str(ready["seconds"])) < patient(2)
 
 
 def test_health_ready_metrics_and_the_page_answer(server: Server) -> None:
