@@ -85,7 +85,7 @@ class ForwardJobs:
                 announce()
             return done
 
-        return Relay(RELAY, step, interval=1.0)
+        return Relay(RELAY, step, interval=2.0)  # whoever changes a step rings
 
     # -- who is to hear of what ---------------------------------------------------------------------------------------
 

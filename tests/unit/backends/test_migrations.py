@@ -14,10 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from tests.support.postgres import PostgresServer
+from tests.support.ris import Hospital
 
 from vesalius.backends import migrations
 from vesalius.backends.database import open_database
 from vesalius.backends.migrations import runner
+from vesalius.backends.ris_sql import SqlRis
 from vesalius.backends.schema import FINGERPRINT, metadata
 from vesalius.model.errors import SettingsError
 
@@ -100,3 +102,24 @@ def test_opening_an_upgraded_database_does_not_import_alembic(tmp_path: Path) ->
         "sys.exit('alembic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == 0
+
+
+def test_0008_finds_the_further_groups_of_names_that_were_kept_before(url: str) -> None:
+    database = open_database(url)
+    named = ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Doe^Jane", "=王^小东")
+    hospital = Hospital(SqlRis(database))
+    patients = [hospital.patient(name=name) for name in named]
+    select = "SELECT patient, name FROM ris_patient_group ORDER BY patient, name"
+    kept = [tuple(row) for row in database.lookup(lambda tx: tx.rows(select))]
+
+    def as_before(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("DROP TABLE ris_patient_group")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
+
+    database.write(as_before)
+    database.close()
+    database = open_database(url)
+    found = [tuple(row) for row in database.lookup(lambda tx: tx.rows(select))]
+    database.close()
+    assert found == kept
+    assert [patient for patient, _ in found] == [patients[0].ref, patients[0].ref, patients[2].ref]
