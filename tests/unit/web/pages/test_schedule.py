@@ -16,7 +16,7 @@ from tests.support.web import Answer, Web, web
 
 from vesalius.model.orders import Code, Hours, Order, Patient, Procedure, ScheduledStep, Station
 from vesalius.model.steps import StepState, StepVerb
-from vesalius.ports.ris import Ris
+from vesalius.ports.ris import Ris, RisView
 from vesalius.ris import catalogue, orders, schedule
 from vesalius.web.pages import ris_words
 from vesalius.web.pages.schedule import days
@@ -507,3 +507,21 @@ def test_an_order_is_held_released_and_cancelled_with_a_reason(served: Web) -> N
     assert "Cancelled" in served.ask(path).text and 'name="verb"' not in served.ask(path).text
     assert step_of(served, step.ref).state is StepState.CANCELLED
     assert f'data-step="{step.ref}"' not in served.ask(f"/parts/schedule?day={TODAY}").text
+
+
+def test_a_nul_in_a_text_is_left_out_since_postgresql_keeps_none(served: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    view = type(ris_of(served).look(lambda held: held))
+    found = view.patients
+
+    def watched(self: RisView, **how: Any) -> list[Patient]:
+        seen.append(how["text"])
+        return found(self, **how)
+
+    monkeypatch.setattr(view, "patients", watched)
+    for path in ("/parts/orders/patients", "/api/ris/patients"):
+        assert served.ask(f"{path}?q=do%00e").status == 200
+    assert set(seen) == {"doe"}
+    step = planned(served)
+    assert post(served, f"/steps/{step.ref}/advance", {"verb": "cancel", "reason": "a\0b"}).status == 200
+    assert "ab" in {one["why"] for one in served.ask("/api/ris/changes").json()["events"]}

@@ -94,10 +94,20 @@ async def body_of(ctx: WebContext, request: Request, kind: type[B]) -> B:
         raise Problem(415, "the body must be JSON")
     data = await Body(request, limit=_BODY, idle=ctx.view.upload_idle).whole()
     try:
-        return msgspec.json.decode(data, type=kind)
+        made = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         said = str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON"
         raise Problem(400, f"the body is not what it must be: {said}", "See /api/openapi.json.") from None
+    for name in made.__struct_fields__:
+        value = getattr(made, name)
+        if type(value) is str:  # and no verb, which is a word of a list
+            setattr(made, name, clean(value))
+    return made
+
+
+def clean(text: str) -> str:
+    """A text without NUL, which PostgreSQL keeps in no text."""
+    return text.replace("\0", "")
 
 
 def whole(value: float, name: str, least: int, most: int) -> int:
@@ -184,7 +194,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
         count = number(parameters, "days")
         if count is not None and not 1 <= count <= MOST_DAYS:
             raise Problem(400, f"days is 1 to {MOST_DAYS}")
-        station = single(parameters, "station") or ""
+        station = clean(single(parameters, "station") or "")
         last = first + timedelta(days=(count or 1) - 1)
 
         def look(view: RisView) -> dict[str, Any]:
@@ -201,7 +211,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
 
     async def slots(request: Request) -> Response:
         parameters = parameters_of(request)
-        station, text = single(parameters, "station") or "", single(parameters, "day") or ""
+        station, text = clean(single(parameters, "station") or ""), single(parameters, "day") or ""
         day = day_of(text)
         minutes = number(parameters, "minutes")
         if minutes is not None and not 1 <= minutes <= planning.LONGEST_MINUTES:
@@ -215,7 +225,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
 
     async def patients(request: Request) -> Response:
         parameters = parameters_of(request)
-        text, born = single(parameters, "q") or "", single(parameters, "born") or ""
+        text, born = clean(single(parameters, "q") or ""), single(parameters, "born") or ""
         if len(text) > 64:
             raise Problem(400, "q has at most 64 characters")
         birth_date = f"{day_of(born):%Y%m%d}" if born else ""

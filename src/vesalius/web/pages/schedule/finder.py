@@ -10,6 +10,7 @@ from vesalius.ports.ris import RisView
 from vesalius.web.context import WebContext
 from vesalius.web.pages import ris_words, words
 from vesalius.web.pages.hits import Hit
+from vesalius.web.pages.schedule.api import clean
 from vesalius.web.pages.schedule.order_entry import search
 
 _ORDERS = 2
@@ -18,10 +19,10 @@ _PATIENTS = 3
 
 def find(ctx: WebContext, text: str) -> Sequence[Hit]:
     """Orders and appointments for what was typed. Blocks."""
-    if ctx.ris is None or len(text.strip()) < 2:
+    if ctx.ris is None or len(clean(text).strip()) < 2:
         return ()
     today = ris_words.now(ctx).strftime("%Y%m%d")
-    return ctx.ris.look(lambda view: _hits(view, text.strip()[:64], today))
+    return ctx.ris.look(lambda view: _hits(view, clean(text).strip()[:64], today))
 
 
 def _hits(view: RisView, text: str, today: str) -> list[Hit]:

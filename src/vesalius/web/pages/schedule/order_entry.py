@@ -35,7 +35,7 @@ from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.pages import ris_words
 from vesalius.web.pages.schedule import booking
-from vesalius.web.pages.schedule.api import day_of
+from vesalius.web.pages.schedule.api import clean, day_of
 from vesalius.web.pages.schedule.steps import form_of, study_of
 from vesalius.web.pages.shell import Shell
 
@@ -83,7 +83,7 @@ def key_of(procedure: Procedure) -> str:
 
 def search(view: RisView, text: str) -> list[Patient]:
     """Patients by name, ID or birth date, as it was typed."""
-    text = text.strip()[:64]
+    text = clean(text).strip()[:64]
     if not text:
         return []
     born = birth_date_of(text)

@@ -120,7 +120,7 @@ async def form_of(ctx: WebContext, request: Request) -> dict[str, str]:
         fields = parse_qs(data.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
     except ValueError:
         raise Problem(400, "the form cannot be read") from None
-    return {name: values[-1].strip() for name, values in fields.items()}
+    return {name: values[-1].replace("\0", "").strip() for name, values in fields.items()}
 
 
 def local_path(text: str) -> str:
