@@ -93,9 +93,14 @@ def clean(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _code(text: str) -> str:
+    """A FHIR code has no white space at its ends and none doubled (R4 datatypes.html#code)."""
+    return " ".join(text.split())
+
+
 def identifier(one: Identifier, kind: str = "", *, use: str = "") -> Json:
     """An Identifier. `kind`: of HL7 table 0203."""
-    code = one.kind or kind
+    code = _code(one.kind) or kind
     return {
         "use": use,
         "type": {"coding": [{"system": V2_0203, "code": code}]} if code else None,
@@ -109,7 +114,7 @@ def coding(code: Code) -> Json:
     return {
         "system": scheme_system(code.scheme),
         "version": code.version,
-        "code": " ".join(code.value.split()),  # a FHIR code has no white space at its ends and none doubled
+        "code": _code(code.value),
         "display": code.meaning,
     }
 

@@ -157,7 +157,12 @@ def instant(text: str) -> str:
     """A moment of the records as an instant; "" where it is none."""
     found = moment(text)
     try:
-        return found.astimezone().isoformat(timespec="seconds") if found is not None else ""
+        if found is None:
+            return ""
+        local = found.astimezone()
+        if (local.utcoffset() or timedelta()).total_seconds() % 60:  # clocks of the nineteenth century
+            local = local.astimezone(UTC)
+        return local.isoformat(timespec="seconds")
     except (OverflowError, OSError, ValueError):
         return ""
 

@@ -189,7 +189,7 @@ def test_orders_are_found_by_number_state_patient_priority_code_and_time(hospita
         "priority=routine,urgent": [two], "code=CTHEAD": [one, two], "code=urn:vesalius:scheme:99V|CTHEAD": [one, two],
         "code=http://loinc.org|CTHEAD": [], "authored=2025-03": [two], "authored=ge2026": [one],
         "occurrence=2026-11-24": [one], "occurrence=gt2027": [], f"_id={one}": [one], f"_id={one},{two},x": [one, two],
-        "_lastUpdated=ge2026-11-24": [one, two], "_lastUpdated=lt2026-11-24": [], "status=active&status=on-hold": [],
+        "_lastUpdated=ge2026-11-23": [one, two], "_lastUpdated=lt2026-11-23": [], "status=active&status=on-hold": [],
         "status=": [one, two],
     }.items():  # fmt: skip
         assert fhir.ids(f"/ServiceRequest?{asked}") == wanted, asked

@@ -34,6 +34,16 @@ def test_planned_times_get_the_offset_of_the_house_and_come_back_to_its_clocks()
     assert times.moment("2026-11-24T10:11:12-05:00") == datetime(2026, 11, 25, 0, 11, 12)
 
 
+def test_an_offset_that_fhir_cannot_write_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "OLD+7:52:58")
+    time.tzset()
+    try:
+        assert times.instant("18500101000000") == "1850-01-01T07:52:58+00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "begin", "end"),
     [
