@@ -6,8 +6,8 @@ study is asked of the index once for each batch, not for each image.
 
 A study has its order when a requested procedure has its Study Instance UID, else when its accession number, or a
 performed step, names one (IHE RAD TF-2 4.18). It goes to the list "to reconcile" when it has none, when its patient is
-not the order's, when the order was cancelled, or when its Patient ID was merged into another. The last repairs itself
-where the house says so (`follow_merges`): the merge was somebody's decision already.
+not the order's, when the order was cancelled (even if it was done all the same), or when its Patient ID was merged into
+another. The last repairs itself where the house says so (`follow_merges`): the merge was somebody's decision already.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def judge(view: RisView, facts: StudyFacts, rules: RisRules) -> Judgement:
         trouble = Trouble.WRONG_PATIENT
     elif facts.identifier.value != owner.identifier.value:
         trouble = Trouble.MERGED_PATIENT
-    elif found.order.state is OrderState.CANCELLED:
+    elif found.order.state is OrderState.CANCELLED or (found.how != "repair" and _was_cancelled(view, found.order)):
         trouble = Trouble.CANCELLED_ORDER
     return dataclasses.replace(found, trouble=trouble)
 
@@ -118,6 +118,12 @@ def _order_of(view: RisView, facts: StudyFacts) -> Judgement:
     if link is not None:
         return Judgement(view.get(Order, link.order), link.procedure, link.how)
     return Judgement()
+
+
+def _was_cancelled(view: RisView, order: Order) -> bool:
+    """Whether it was done all the same: a modality began it from an older worklist, which undid the cancellation."""
+    history = view.history(order=order.ref)
+    return any(one.kind == "order-state" and one.detail.get("from") == OrderState.CANCELLED for one in history)
 
 
 def _reconciles(view: RisView, rules: RisRules) -> bool:
