@@ -102,7 +102,8 @@ class Cell:
     status: int = statuses.SUCCESS
 
 
-_S, _V = WorkitemState, WorkitemVerb
+_S = WorkitemState
+_V = WorkitemVerb
 _KEYLESS = Cell(None, statuses.UPS_WRONG_TRANSACTION)
 
 
