@@ -53,7 +53,9 @@ def text(values: Values, tag: int) -> str:
 def number(values: Values, tag: int) -> int | None:
     """The first value as an unsignedInt; None where it is none."""
     found = text(values, tag)
-    return int(found) if found.isascii() and found.isdigit() and int(found[:12]) <= MOST_UNSIGNED else None
+    if not (found.isascii() and found.isdigit() and len(found) <= 12):
+        return None
+    return int(found) if int(found) <= MOST_UNSIGNED else None
 
 
 def imaging_study(full: FullStudy, endpoint: str) -> Json:

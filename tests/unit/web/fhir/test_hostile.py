@@ -16,7 +16,7 @@ from tests.support.ris import Hospital
 from tests.support.web import web
 
 from vesalius.model.orders import Code, Identifier, Order, Patient, RequestedProcedure, ScheduledStep
-from vesalius.web.fhir import mapping_order, mapping_patient, mapping_step
+from vesalius.web.fhir import mapping_order, mapping_patient, mapping_step, mapping_study
 from vesalius.web.fhir.edge import TABLE
 from vesalius.web.fhir.mapping_order import FullOrder
 from vesalius.web.fhir.mapping_step import FullStep
@@ -164,3 +164,22 @@ def test_whatever_the_records_hold_is_written_as_valid_fhir(
     full = FullStep(step, placed, procedures[0], patient)
     valid(mapping_step.appointment(full))
     valid(mapping_step.task(full))
+
+
+UIDS = st.sampled_from(["1.2.3", "1.2.840.10008.5.1.4.1.1.2"])
+
+
+def values(tags: frozenset[int]) -> st.SearchStrategy[dict[int, tuple[str, ...]]]:
+    """Of an index, as whatever device wrote them."""
+    uid_tags = {mapping_study.STUDY, mapping_study.SERIES, mapping_study.INSTANCE, mapping_study.SOP_CLASS}
+    return st.fixed_dictionaries(
+        {tag: st.tuples(UIDS if tag in uid_tags else st.one_of(TEXT, DATES, st.just("7"))) for tag in sorted(tags)}
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(values(mapping_study.OF_STUDY), values(mapping_study.OF_SERIES), values(mapping_study.OF_INSTANCE))
+def test_whatever_images_say_is_written_as_a_valid_study(study: Any, series: Any, instance: Any) -> None:
+    valid(mapping_study.imaging_study(mapping_study.FullStudy(study, [series], [instance]), "Endpoint/wado-rs"))
+    bare = {mapping_study.STUDY: ("1.2.3",)}
+    valid(mapping_study.imaging_study(mapping_study.FullStudy(bare, [{mapping_study.SERIES: ("1.2",)}]), "Endpoint/x"))
