@@ -211,7 +211,8 @@ def test_a_refused_message_is_read_and_processed_again(browser: Browser, day: Da
 def test_every_page_is_accessible_in_both_themes(browser: Browser, day: Day, scheme: Literal["dark", "light"]) -> None:
     pages = (
         "/tracking", "/tracking?wall=1", "/reconcile", f"/reconcile/{day.item}?q=ID-0", "/reconcile?state=repaired",
-        "/hl7", "/hl7?way=out", f"/hl7/in/{day.refused}", "/commitments", f"/commitments/{day.commitment}", "/patients/1",
+        "/hl7", "/hl7?way=out", f"/hl7/in/{day.refused}",
+        "/commitments", f"/commitments/{day.commitment}", "/patients/1",
     )  # fmt: skip
     with opened(browser, day.server, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce") as (page, _):
         for path in pages:

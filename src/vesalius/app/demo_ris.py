@@ -141,9 +141,7 @@ def _came(archive: Archive, unit: RisWork, by: By, facts: StudyFacts, now: datet
         unit, by, Patient(facts.identifier, facts.name, facts.birth_date if facts.birth_date.isdigit() else "",
                           facts.sex if facts.sex in ("M", "F", "O") else ""), rules,
     )  # fmt: skip
-    wanted = RequestedProcedure(
-        0, 0, study_uid=facts.study, code=Code(row[0], "99DEMO", row[1]), description=row[1]
-    )
+    wanted = RequestedProcedure(0, 0, study_uid=facts.study, code=Code(row[0], "99DEMO", row[1]), description=row[1])
     order = Order(patient.ref, ordering="House^Rita^^Dr.", reason="Demonstration")
     _, made = orders.place(unit, by, order, [wanted], rules)
     step = _plan(archive, unit, by, made[0].ref, row, _at(now, "0700", 0))

@@ -68,7 +68,8 @@ DATA = re.compile(
     r"Vesalius|VESALIUS|SELF|[A-Z]{2}|RTSTRUCT|[KMGT]iB|B|Pseudo, Patient|PSEUDO|127\.0\.0\.1|DICOM CT|HEAD"
     r"|SUV|mm|PgUp|PgDn|Series"
     r"|HIS|EMR"
-    r"|other|GYN|RAD|head|room|SQLite|English|Deutsch|Esc|Enter|echoscu.*|/ready|/metrics|openapi\.json|Test text|[a-zA-Z]"
+    r"|other|GYN|RAD|head|room|SQLite|English|Deutsch|Esc|Enter|echoscu.*|/ready|/metrics|openapi\.json"
+    r"|Test text|[a-zA-Z]"
     r"|[0-9A-Za-z.:@/^ -]*[0-9][0-9A-Za-z.:@/^ -]*"
 )
 MONTHS = CATALOGUES["en"]["form.months"].split()
@@ -222,7 +223,7 @@ def planned(made: Web) -> None:
     hospital.stations()
     for number, at in enumerate(("0800", "0900", "1130")):
         patient = hospital.patient(f"S-{number}", "Same^Name")
-        order, procedure = hospital.order(patient, priority=Priority.HIGH, reason="7")
+        _, procedure = hospital.order(patient, priority=Priority.HIGH, reason="7")
         step = hospital.step(procedure, start=f"20260131{at}")
         if not number:
             hospital.ris.change(lambda unit, ref=step.ref: schedule.advance(unit, by(), ref, StepVerb.ARRIVE))
