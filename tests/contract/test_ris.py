@@ -221,6 +221,24 @@ def test_a_placer_order_number_that_is_known_is_refused(hospital: Hospital) -> N
     hospital.order(patient, placer=Identifier("HIS-1", "OTHER"))
 
 
+def test_one_order_number_that_comes_many_times_at_once_is_one_order(open_ris: OpenRis, hospital: Hospital) -> None:
+    different = [hospital.patient() for _ in range(6)]
+    sites = [Hospital(ris) for ris in (hospital.ris, open_ris(), open_ris())]
+    begin = threading.Barrier(6)
+
+    def place(number: int) -> bool:
+        theirs = {"filler": Identifier(f"F-{number}", "THEIRS"), "accession": f"A-{number}"}
+        begin.wait()
+        try:
+            sites[number % 3].order(different[number], placer=Identifier("HIS-9", "HIS"), **theirs)
+        except DuplicateRecord:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(place, range(6))).count(True) == 1
+
+
 def test_a_cancelled_order_takes_its_steps_and_their_times_along(hospital: Hospital) -> None:
     _, order, _, step = hospital.planned()
     hospital.ris.change(lambda work: orders.cancel(work, by(), order.ref))

@@ -49,6 +49,8 @@ def place(
         raise WrongState("the patient's record was merged into another one", hint="order for that one")
     if not procedures:
         raise BadRecord("an order names at least one procedure")
+    # The counter's row stays locked until the end: of two orders under one number, the second sees the first.
+    work.next_number("order")
     filler = order.filler if order.filler.value else Identifier(f"F{work.next_number('filler')}", rules.filler_issuer)
     for name, number in (("placer", order.placer), ("filler", filler)):
         if number.value and work.first(Order, **{name: number.key}) is not None:
