@@ -136,8 +136,10 @@ def test_deleting_asks_for_a_reason_and_can_be_undone(browser: Browser, server: 
         page.locator("[data-do=delete]").click()
         page.locator("#delete [value=delete]").click()
         assert page.locator("#delete[open]").count() == 1  # not without a reason
+        page.locator("#delete [data-close]").click()
+        page.locator("[data-do=delete]").click()
         page.locator("#delete [name=reason]").fill("wrong patient")
-        page.locator("#delete [value=delete]").click()
+        page.keyboard.press("Enter")  # deletes, and does not press Cancel
         page.get_by_text("No study fits").wait_for()
         page.locator(".toast .button").click()
         page.locator("a.row").wait_for()

@@ -37,6 +37,3 @@ export function why(title, who) {
 }
 
 export const time = stamp => `${stamp.slice(8, 10)}:${stamp.slice(10, 12)}`;
-
-// Not a submit button: Enter in a field would press the first of those.
-document.addEventListener('click', event => event.target.closest?.('dialog [data-close]')?.closest('dialog').close());

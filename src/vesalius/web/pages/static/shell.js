@@ -77,6 +77,8 @@ const actions = {
     document.getElementById('keys').showModal();
   },
 };
+// Not a submit button: Enter in a field would press the first of those.
+document.addEventListener('click', event => event.target.closest?.('dialog [data-close]')?.closest('dialog').close());
 for (const button of document.querySelectorAll('[data-action]')) {
   button.addEventListener('click', () => actions[button.dataset.action](button));
 }
