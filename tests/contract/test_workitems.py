@@ -20,6 +20,7 @@ from vesalius.model.orders import By
 from vesalius.model.workitem_query import parse
 from vesalius.model.workitems import Happening, Refused
 from vesalius.ports.jobs import State
+from vesalius.ports.workitems import WorkitemWork
 from vesalius.ris import subscriptions, workitems
 from vesalius.ris.workitems import Done
 
@@ -176,6 +177,64 @@ def test_many_that_subscribe_change_and_create_at_once_neither_block_nor_miss_ea
         assert {one.aet for one in kept.look(lambda view: view.subscriptions(ref))} == {"ALL", "OTHER"}  # noqa: B023
     for uid in uids[6:]:
         assert len([one for one in kept.untold("OTHER") if one.workitem == uid]) == 1
+
+
+def test_who_subscribes_to_all_while_a_workitem_changes_hears_what_became_of_it(database_url: str) -> None:
+    """The change has asked who listens and is not committed yet; the subscriber is another process."""
+    first, second = open_database(database_url), open_database(database_url)
+    changing, subscribing = SqlWorkitems(first), SqlWorkitems(second)
+    create(changing, "1.1", t00404025=())
+    asked, subscribed = threading.Event(), threading.Event()
+
+    def change(work: WorkitemWork) -> None:
+        workitems.change_state(work, BY, "1.1", "IN PROGRESS", KEY)
+        asked.set()
+        subscribed.wait(1)  # it has to wait for this change: then nothing is heard of it here
+
+    def listen() -> None:
+        asked.wait(60)
+        subscribe(subscribing, w.GLOBAL_SUBSCRIPTION, "ALL")
+        subscribed.set()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    changing.change(change, NOW)
+    thread.join(60)
+    heard = told(changing, "ALL")
+    first.close()
+    second.close()
+    assert heard[-1] == ("1.1", Happening.STATE, "IN PROGRESS")
+
+
+def test_a_lock_that_comes_while_old_workitems_are_deleted_is_kept_or_refused(database_url: str) -> None:
+    """Never is there a locked subscription to what is gone (PS3.4 CC.2.3)."""
+    first, second = open_database(database_url), open_database(database_url)
+    locking, deleting = SqlWorkitems(first), SqlWorkitems(second)
+    create(locking, "1.1")
+    state(locking, "1.1", "IN PROGRESS")
+    update(locking, "1.1", DONE, KEY)
+    state(locking, "1.1", "COMPLETED")
+    locked, purged = threading.Event(), threading.Event()
+
+    def lock(work: WorkitemWork) -> None:
+        subscriptions.subscribe(work, BY, "1.1", "WATCH", locked=True, keys={})
+        locked.set()
+        purged.wait(1)
+
+    def purge() -> None:
+        locked.wait(60)
+        deleting.purge(LATER)
+        purged.set()
+
+    thread = threading.Thread(target=purge)
+    thread.start()
+    locking.change(lock, NOW)
+    thread.join(60)
+    item = locking.look(lambda view: view.get("1.1"))
+    first.close()
+    second.close()
+    assert item is not None
+    assert not item.gone
 
 
 def test_a_refused_change_leaves_nothing_behind(kept: SqlWorkitems, database: Database) -> None:
@@ -336,11 +395,45 @@ def test_questions_are_answered_in_the_order_of_creation_and_narrowed_down_right
     assert answers(kept, {w.SOP_INSTANCE_UID: ("1.2.3", *(f"9.{number}" for number in range(3000)))}) == ["1.2.3"]
 
 
+def test_a_name_alone_narrows_down_in_any_of_its_groups_and_as_it_is_now(kept: SqlWorkitems) -> None:
+    create(kept, "1.1", t00100010=("Müller^Jürgen",))
+    create(kept, "1.2", t00100010=("Yamada^Tarou=山田^太郎=やまだ^たろう",))
+    create(kept, "1.3", t00100010=("Moeller^Ann",))
+
+    def seen(name: str) -> list[str]:
+        """What the database gives to look at, which holds every answer."""
+        query = parse({w.PATIENT_NAME: (name,)})
+        found = [item.uid for item in kept.look(lambda view: view.search(query.narrow))]
+        assert set(answers(kept, {w.PATIENT_NAME: (name,)})) <= set(found)
+        return found
+
+    assert seen("MULLER*") == ["1.1"]
+    assert seen("muller^jurgen") == ["1.1"]
+    assert seen("山田*") == ["1.2"]
+    assert seen("*=山田*") == ["1.2"]
+    assert seen("M?ller*") == ["1.1", "1.3"]
+    assert seen("*ann") == ["1.1", "1.2", "1.3"]
+    update(kept, "1.3", {w.PATIENT_NAME: ("Muller^Ann",)})
+    assert seen("Moeller*") == []
+    assert answers(kept, {w.PATIENT_NAME: ("Muller*",)}) == ["1.1", "1.3"]
+
+
 def test_a_value_that_no_database_holds_is_kept_all_the_same(kept: SqlWorkitems) -> None:
     create(kept, "1.1", t00100020=("P\0Q",), t00741202=("\0",), t00100010=("A^\x1b",))
     item = kept.look(lambda view: workitems.get(view, "1.1"))
     assert item.text(w.PATIENT_ID) == "P\0Q"
     assert answers(kept, {w.STATE: ("SCHEDULED",)}) == ["1.1"]
+
+
+def test_a_deleted_workitem_leaves_nothing_of_its_patient(kept: SqlWorkitems, database: Database) -> None:
+    create(kept, "1.1", t00100010=("Doe^Jane",), t00100020=("P1",), t0020000D=("1.9",))
+    state(kept, "1.1", "IN PROGRESS")
+    update(kept, "1.1", DONE, KEY)
+    state(kept, "1.1", "COMPLETED")
+    assert kept.purge(LATER) == 1
+    columns = "SELECT patient_id, study, label, start, data FROM workitem"
+    assert [tuple(row) for row in database.lookup(lambda tx: tx.rows(columns))] == [("", "", "", "", "{}")]
+    assert database.lookup(lambda tx: tx.rows("SELECT * FROM workitem_name")) == []
 
 
 def test_what_is_final_is_deleted_when_it_is_old_and_nobody_has_locked_it(kept: SqlWorkitems) -> None:

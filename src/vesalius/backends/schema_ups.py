@@ -1,7 +1,8 @@
 """The tables of Unified Procedure Step: workitems, who is subscribed, and what each of these is told.
 
 `workitem` holds the data set as JSON (`values`) beside the columns that questions are narrowed down by. A row stays for
-ever, so that what was here and was deleted is told from what never was; `gone` says that its content is deleted.
+ever, so that what was here and was deleted is told from what never was; `gone` says that its content is deleted, which
+leaves nothing of its patient. `workitem_name` holds each group of a patient's name, so that a name alone narrows down.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ workitem = sa.Table(
     sa.Index("ix_workitem_patient_id", "patient_id"),
     sa.Index("ix_workitem_study", "study"),
     sqlite_autoincrement=True,
+)
+
+workitem_name = sa.Table(
+    "workitem_name",
+    metadata,
+    sa.Column("name", TEXT, primary_key=True),  # a group of it, folded as in `model/names.py`
+    sa.Column("workitem", BIG, primary_key=True, autoincrement=False),
+    sa.Index("ix_workitem_name_workitem", "workitem"),
 )
 
 workitem_subscription = sa.Table(

@@ -16,9 +16,11 @@ from vesalius.backends import schema_ups
 from vesalius.backends.database import Database, Row, Transaction
 from vesalius.backends.jobs_sql import close, enqueue
 from vesalius.backends.ris_sql import SqlWork as RisEvents
+from vesalius.model import reading
 from vesalius.model import workitems as w
 from vesalius.model.entities import Values
 from vesalius.model.errors import DuplicateRecord
+from vesalius.model.names import fold_groups
 from vesalius.model.orders import By
 from vesalius.model.workitem_query import Narrow, digits
 from vesalius.model.workitems import GlobalSubscription, Happening, Report, Subscription, Workitem, WorkitemState
@@ -59,12 +61,20 @@ _HEARD = (
     "ELSE workitem_reader.last_report END"
 )
 _LAST = "SELECT MAX(id) FROM workitem_report"
+_OLD = (
+    "SELECT id FROM workitem WHERE gone = 0 AND state IN ('COMPLETED', 'CANCELED') AND changed_at < ? AND id > ? "
+    "ORDER BY id LIMIT ?"
+)
 _PURGE = (
-    "UPDATE workitem SET gone = 1, data = '{}' WHERE gone = 0 AND state IN ('COMPLETED', 'CANCELED') "
-    "AND changed_at < ? AND NOT EXISTS (SELECT 1 FROM workitem_subscription "
+    "UPDATE workitem SET gone = 1, data = '{}', patient_id = '', study = '', label = '', start = '' "
+    "WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM workitem_subscription "
     "WHERE workitem_subscription.workitem_ref = workitem.id AND workitem_subscription.locked = 1) RETURNING id"
 )
+_PURGED_AT_ONCE = 500
 _PURGE_SUBSCRIPTIONS = "DELETE FROM workitem_subscription WHERE workitem_ref = ?"
+_NAMES = "SELECT name FROM workitem_name WHERE workitem = ?"
+_NAME = "INSERT INTO workitem_name (name, workitem) VALUES (?, ?)"
+_FORGET_NAMES = "DELETE FROM workitem_name WHERE workitem = ?"
 _PURGE_REPORTS = "DELETE FROM workitem_report WHERE at < ? AND told <> ''"
 _MOST_NAMED = 500  # values in one condition; of more, each workitem is looked at
 _LOCK = "SELECT pg_advisory_xact_lock(?)"
@@ -98,6 +108,10 @@ class SqlWorkitemView:
             if value:
                 where.append(f"start {operator} ?")
                 params.append(value)
+        if 0 < len(narrow.names) <= _MOST_NAMED:
+            begins = " OR ".join(["(name >= ? AND name < ?)"] * len(narrow.names))
+            where.append(f"id IN (SELECT workitem FROM workitem_name WHERE {begins})")  # noqa: S608 - only marks
+            params += [end for name in narrow.names for end in (name, name + "\U0010ffff")]
         sql = f"SELECT {_FIELDS} FROM workitem WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"  # noqa: S608
         return [_item(row) for row in self._tx.rows(sql, (*params, limit))]
 
@@ -132,17 +146,27 @@ class SqlWorkitemWork(SqlWorkitemView):
         self._order()
         return super().global_subscriptions()
 
+    def subscriptions(self, ref: int) -> list[Subscription]:
+        """See `WorkitemView.subscriptions`: who subscribes to all meanwhile came before, or sees the change."""
+        self._order()
+        return super().subscriptions(ref)
+
     def add(self, item: Workitem) -> Workitem:
         """See `WorkitemWork.add`."""
         taken = self._tx.rows("SELECT id FROM workitem WHERE uid = ?", (item.uid,))
         made = None if taken else self._tx.insert(schema_ups.workitem, _COLUMNS, [_row(item)], ("uid",))[0]
         if made is None:
             raise DuplicateRecord("there is a workitem with this UID already")
+        self._tx.many(_NAME, [(name, made) for name in _groups(item)])
         return _with_ref(item, made)
 
     def save(self, item: Workitem) -> None:
         """See `WorkitemWork.save`."""
         self._tx.run(_SAVE, (*_row(item), item.ref))
+        names = _groups(item)
+        if names != sorted(row[0] for row in self._tx.rows(_NAMES, (item.ref,))):
+            self._tx.run(_FORGET_NAMES, (item.ref,))
+            self._tx.many(_NAME, [(name, item.ref) for name in names])
 
     def subscribe(self, ref: int, subscription: Subscription) -> None:
         """See `WorkitemWork.subscribe`."""
@@ -195,8 +219,8 @@ class SqlWorkitemWork(SqlWorkitemView):
 
     def _order(self) -> None:
         """Whoever changes subscriptions or tells does so one after the other: taken before any row of theirs is."""
-        if self._tx.for_update and not self._ordered:  # a database with many writers
-            self._tx.rows(_LOCK, (_LOCK_NUMBER,))
+        if not self._ordered:
+            _take_turn(self._tx)
             self._ordered = True
 
 
@@ -237,8 +261,7 @@ class SqlWorkitems:
         """See `Workitems.all_told`."""
 
         def act(tx: Transaction) -> bool:
-            if tx.for_update:
-                tx.rows(_LOCK, (_LOCK_NUMBER,))
+            _take_turn(tx)
             if tx.rows(f"{_REPORTED} aet = ? AND told = '' LIMIT 1", (aet,)):
                 return False
             close(tx, lease, now)
@@ -267,13 +290,37 @@ class SqlWorkitems:
     def purge(self, before: str) -> int:
         """See `Workitems.purge`."""
 
-        def act(tx: Transaction) -> int:
-            purged = tx.rows(_PURGE, (before,))
-            tx.many(_PURGE_SUBSCRIPTIONS, [(row[0],) for row in purged])
-            tx.run(_PURGE_REPORTS, (before,))
-            return len(purged)
+        def act(tx: Transaction) -> tuple[list[int], int]:
+            old = [row[0] for row in tx.rows(_OLD + tx.for_update, (before, after, _PURGED_AT_ONCE))]
+            if not old:
+                return old, 0
+            # Then the order of subscribers, as everywhere: a lock that comes now is seen by the next statement.
+            _take_turn(tx)
+            purged = [(row[0],) for row in tx.rows_in(_PURGE, old)]
+            tx.many(_PURGE_SUBSCRIPTIONS, purged)
+            tx.many(_FORGET_NAMES, purged)
+            return old, len(purged)
 
-        return self._database.transaction(act, durable=True)
+        after, count = 0, 0
+        while True:
+            old, purged = self._database.transaction(act, durable=True)
+            count += purged
+            if len(old) < _PURGED_AT_ONCE:
+                break
+            after = old[-1]
+        self._database.transaction(lambda tx: tx.run(_PURGE_REPORTS, (before,)), durable=True)
+        return count
+
+
+def _take_turn(tx: Transaction) -> None:
+    if tx.for_update:  # a database with many writers
+        tx.rows(_LOCK, (_LOCK_NUMBER,))
+
+
+def _groups(item: Workitem) -> list[str]:
+    """The groups of the patient's name, as questions ask for them."""
+    names = reading.texts(item.values, w.PATIENT_NAME)
+    return sorted({group for name in names for group in fold_groups(name) if group})
 
 
 def _row(item: Workitem) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from vesalius.model.attributes import ColumnKind
 from vesalius.model.entities import Values
 from vesalius.model.errors import UnableToProcess
 from vesalius.model.matching import value_matches
-from vesalius.model.query import Condition, OneOf, Options, QueryLimits, Range
+from vesalius.model.query import Condition, OneOf, Options, QueryLimits, Range, Wildcard
 from vesalius.model.query_parser import LIMITS, NO_OPTIONS, condition_of
 from vesalius.standard.dictionary import describe, vr_of
 from vesalius.standard.sop_classes import UPS_PUSH
@@ -42,6 +42,7 @@ class Narrow:
     label: str = ""  # Worklist Label
     begin: str = ""  # Scheduled Procedure Step Start DateTime, as its digits; a prefix compares
     end: str = ""
+    names: tuple[str, ...] = ()  # folded; a group of Patient's Name begins with one of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,24 @@ def _narrowed(keys: Keys) -> Narrow:
         study=single(w.STUDY_INSTANCE_UID),
         label=single(w.WORKLIST_LABEL),
         **_span(top.get(w.START)),
+        names=_beginnings(top.get(w.PATIENT_NAME)),
     )
+
+
+def _beginnings(condition: Condition | None) -> tuple[str, ...]:
+    """What a group of a name must begin with; nothing where a pattern does not say."""
+    wanted: tuple[str, ...] = ()
+    if isinstance(condition, OneOf):
+        wanted = condition.values
+    elif isinstance(condition, Wildcard):
+        wanted = condition.patterns
+    # Of a pattern with `=` each group that it names must match, so one will do.
+    found = dict.fromkeys(max((_literal(group) for group in name.split("=", 2)), key=len) for name in wanted)
+    return tuple(found) if all(found) else ()
+
+
+def _literal(pattern: str) -> str:
+    return pattern.split("*")[0].split("?")[0]
 
 
 def _span(condition: Condition | None) -> dict[str, str]:

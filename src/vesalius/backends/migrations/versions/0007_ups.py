@@ -42,6 +42,13 @@ def upgrade() -> None:
     op.create_index("ix_workitem_patient_id", "workitem", ["patient_id"])
     op.create_index("ix_workitem_study", "workitem", ["study"])
     op.create_table(
+        "workitem_name",
+        *_texts("name"),
+        sa.Column("workitem", BIG, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("name", "workitem", name="pk_workitem_name"),
+    )
+    op.create_index("ix_workitem_name_workitem", "workitem_name", ["workitem"])
+    op.create_table(
         "workitem_subscription",
         sa.Column("workitem_ref", BIG, nullable=False),
         *_texts("aet"),
