@@ -93,7 +93,8 @@ class ArchiveCaller:
 
     @asynccontextmanager
     async def _associated(self, peer: Peer, proposals: Sequence[Proposal]) -> AsyncIterator[Association]:
-        from vesalius.app.wiring import client_tls, dimse_settings
+        from vesalius.app.limits import dimse_settings
+        from vesalius.app.tls import client_tls
         from vesalius.dimse.client import Association
 
         settings = self._archive.settings

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from vesalius.app.commitments import AvailabilityJobs, CommitmentJobs, Errands
 from vesalius.app.forwarding import ForwardJobs
 from vesalius.app.jobs import JobRunner, Kind
+from vesalius.app.limits import dimse_settings
 from vesalius.app.relays import Relay, RelayRunner
 from vesalius.app.ris import RELAY as IMAGES
 from vesalius.app.ris import ImagesRelay
-from vesalius.app.wiring import Archive, client_tls, dimse_settings
+from vesalius.app.tls import client_tls
+from vesalius.app.wiring import Archive
 from vesalius.app.workitems import TellJobs
 from vesalius.archive.availability import Availability
 from vesalius.backends.availability_sql import RELAY, ArrivalRelay

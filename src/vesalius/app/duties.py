@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import structlog
 
 from vesalius.app.board import Board
-from vesalius.app.wiring import Archive, header_limits
+from vesalius.app.limits import header_limits
+from vesalius.app.wiring import Archive
 from vesalius.model.errors import VesaliusError
 
 log = structlog.get_logger()
@@ -147,7 +148,7 @@ class HouseDuties:
 
     def _uploads(self) -> None:
         """Import what is whole and was not (its process died, or there was no room), forget what is old."""
-        from vesalius.app.wiring import spool_settings
+        from vesalius.app.limits import spool_settings
         from vesalius.archive.uploads import UploadBusy, UploadSpool
 
         spool = UploadSpool(spool_settings(self._archive.settings))

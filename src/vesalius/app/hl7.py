@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from vesalius.app.checks import Listener
 from vesalius.app.relays import Relay, RelayRunner
 from vesalius.app.settings import Settings
-from vesalius.app.wiring import Archive, client_tls, server_tls
+from vesalius.app.tls import client_tls, server_tls
+from vesalius.app.wiring import Archive
 from vesalius.backends.hl7_sql import SqlHl7Log
 from vesalius.hl7.config import Destination, Hl7Settings, Source
 from vesalius.hl7.handlers import HANDLERS

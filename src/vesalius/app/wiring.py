@@ -7,7 +7,6 @@ decides anything; it turns settings into the arguments of the parts.
 from __future__ import annotations
 
 import dataclasses
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from vesalius.app.limits import dimse_settings, header_limits, query_limits, spool_settings
 from vesalius.app.settings import PeerSettings, Settings
+from vesalius.app.tls import client_tls
 from vesalius.model.entities import Peer
 from vesalius.model.errors import SettingsError
 
@@ -25,14 +26,10 @@ if TYPE_CHECKING:
     from vesalius.app.metrics import Metrics
     from vesalius.archive.commit import Commit
     from vesalius.archive.ingest import Ingest
-    from vesalius.archive.media import MediaLimits
     from vesalius.archive.retrieve import Retrieve
     from vesalius.archive.search import Search
-    from vesalius.archive.uploads import SpoolSettings
     from vesalius.backends.database import Database
-    from vesalius.dimse.services import DimseSettings, Services
-    from vesalius.model.elements import HeaderLimits
-    from vesalius.model.query import QueryLimits
+    from vesalius.dimse.services import Services
     from vesalius.ports.blobs import BlobStore
     from vesalius.ports.coercions import Coercions
     from vesalius.ports.commitments import Notices
@@ -251,67 +248,6 @@ def build(
     )
 
 
-def dimse_settings(settings: Settings, *, allow_unknown: bool = False) -> DimseSettings:
-    """What the DIMSE edge needs of the settings."""
-    from vesalius.dimse.services import DimseSettings
-
-    limits = settings.limits
-    return DimseSettings(
-        ae_title=settings.server.ae_title,
-        any_called_ae_title=settings.server.any_called_ae_title,
-        allow_unknown=allow_unknown,
-        check_addresses=settings.server.check_peer_addresses,
-        associations=limits.associations,
-        connections=limits.connections,
-        operations=limits.operations,
-        identifier_size=limits.identifier_size,
-        query=query_limits(settings),
-        artim=limits.artim,
-        idle=limits.idle,
-        network=limits.network,
-        connect=limits.connect,
-        response=limits.response,
-        max_pdu=limits.max_pdu,
-        sub_operations=limits.sub_operations,
-        retrieve_memory=limits.retrieve_memory,
-        large_transcodings=limits.large_transcodings,
-        move_pipelines=limits.move_pipelines,
-        reuse=limits.reuse,
-        pending_interval=limits.pending_interval,
-        threads=limits.threads,
-    )
-
-
-def header_limits(settings: Settings) -> HeaderLimits:
-    """What indexing one data set may cost: on its way in, at a recovery and when the index is made again."""
-    from vesalius.model.elements import HeaderLimits
-
-    limits = settings.limits
-    return HeaderLimits(
-        kept_bytes=limits.header_size,
-        elements=limits.elements,
-        inflated_bytes=limits.inflated_size,
-        inflated_ratio=limits.inflated_ratio,
-        depth=limits.sequence_depth,
-    )
-
-
-def query_limits(settings: Settings) -> QueryLimits:
-    """How much matching one question may ask for."""
-    from vesalius.model.query import QueryLimits
-
-    limits = settings.limits
-    return QueryLimits(limits.query_wildcards, limits.query_patterns, limits.query_pattern_size)
-
-
-def media_limits(settings: Settings) -> MediaLimits:
-    """What one ZIP archive or DICOMDIR may cost."""
-    from vesalius.archive.media import MediaLimits
-
-    limits = settings.limits
-    return MediaLimits(limits.zip_entries, limits.zip_size, limits.zip_ratio, limits.dicomdir_size)
-
-
 def services(archive: Archive, *, loopback: bool, metrics: Metrics | None = None) -> Services:
     """The archive as one DIMSE listener needs it. Unknown callers have rights on loopback at most."""
     from vesalius.dimse.services import Observer, Services
@@ -413,20 +349,6 @@ def own_hosts(settings: Settings) -> frozenset[str] | None:
     return LOOPBACK_HOSTS | {host.lower(), outside.lower()}
 
 
-def spool_settings(settings: Settings) -> SpoolSettings:
-    """Where uploads wait, and how much of them."""
-    from vesalius.archive.uploads import SpoolSettings
-
-    web = settings.web
-    return SpoolSettings(
-        folder=Path(settings.data) / "run" / "uploads",
-        size=web.upload_size,
-        quota=web.upload_quota,
-        expiry=web.upload_expiry,
-        media=media_limits(settings),
-    )
-
-
 def assets_folder(settings: Settings) -> Path | None:
     """Where the viewer's files lie: `web.assets`, else `web-assets` beside the source or in the package."""
     if settings.web.assets:
@@ -436,40 +358,3 @@ def assets_folder(settings: Settings) -> Path | None:
         if folder.is_dir():
             return folder
     return None
-
-
-def server_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The context of the TLS port (BCP 195: 1.2 at least, 1.3 preferred; PS3.15 B.12); None without a certificate."""
-    server = settings.server
-    if not server.tls_certificate:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    _load_chain(context, settings)
-    if server.tls_ca:
-        context.load_verify_locations(cafile=server.tls_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if server.tls_require_client_certificate else ssl.CERT_OPTIONAL
-    return context
-
-
-def client_tls(settings: Settings) -> ssl.SSLContext | None:
-    """The context for peers with `tls`: they must prove their name; our certificate is shown where there is one."""
-    server = settings.server
-    context = ssl.create_default_context(cafile=server.tls_ca or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if server.tls_certificate:
-        _load_chain(context, settings)
-    return context
-
-
-def _load_chain(context: ssl.SSLContext, settings: Settings) -> None:
-    server = settings.server
-    try:
-        context.load_cert_chain(server.tls_certificate, server.tls_key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"server.tls_certificate: cannot be loaded: {type(error).__name__}",
-            hint="A PEM file with the chain, and its key there or in server.tls_key, without a passphrase.",
-        ) from None

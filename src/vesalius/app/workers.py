@@ -82,7 +82,8 @@ def prepare_main(settings: Settings, ready: Ready, *, begins: bool = False) -> i
 
     `begins`: the service does, and whoever is subscribed to something of it hears of that.
     """
-    from vesalius.app.wiring import build, header_limits
+    from vesalius.app.limits import header_limits
+    from vesalius.app.wiring import build
     from vesalius.archive.reindex import recover
     from vesalius.ris import subscriptions
 
@@ -117,7 +118,8 @@ def dimse_main(settings: Settings, listeners: Listeners, board: Board, row: int,
     from vesalius.app.hl7 import Hl7
     from vesalius.app.jobs import owner_of
     from vesalius.app.metrics import Metrics
-    from vesalius.app.wiring import build, server_tls, services
+    from vesalius.app.tls import server_tls
+    from vesalius.app.wiring import build, services
     from vesalius.dimse.server import DimseServer
 
     _keep_freed_memory(6 << 20)

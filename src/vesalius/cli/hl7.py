@@ -232,7 +232,7 @@ def send(
     """
     import asyncio
 
-    from vesalius.app.wiring import client_tls
+    from vesalius.app.tls import client_tls
     from vesalius.cli import exit_codes, output
     from vesalius.hl7.client import Fate, MllpClient
     from vesalius.wire.hl7_message import parse

@@ -54,7 +54,7 @@ def import_(
 
 def run_import(archive: Archive, paths: list[Path], *, again: bool = False, raw: bool = False) -> ImportReport:
     """Import with a progress bar."""
-    from vesalius.app.wiring import media_limits
+    from vesalius.app.limits import media_limits
     from vesalius.archive.import_ import Importer, ImportOptions
     from vesalius.cli import output
 

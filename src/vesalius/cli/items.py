@@ -105,7 +105,7 @@ class _Counted:
 
 def file_items(archive: Archive, paths: Iterable[Path]) -> tuple[list[FileItem], list[tuple[str, str]]]:
     """Every DICOM file under the paths, and (name, reason) of what is none."""
-    from vesalius.app.wiring import media_limits
+    from vesalius.app.limits import media_limits
     from vesalius.archive.media import Refused, sources
     from vesalius.archive.part10 import NotDicom, open_part10
     from vesalius.standard.sop_classes import MEDIA_STORAGE_DIRECTORY

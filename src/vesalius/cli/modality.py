@@ -205,7 +205,8 @@ def partners_of(
 
     `apart`: worklist and archive have lines of their own also at one address.
     """
-    from vesalius.app.wiring import client_tls, dimse_settings
+    from vesalius.app.limits import dimse_settings
+    from vesalius.app.tls import client_tls
     from vesalius.cli.addresses import peer_at
     from vesalius.simulate.lines import Line, Partners
 

@@ -79,7 +79,8 @@ async def _associated(
     ingest: Ingest | None = None,
     calling_aet: str = "",
 ) -> AsyncIterator[Association]:
-    from vesalius.app.wiring import client_tls, dimse_settings
+    from vesalius.app.limits import dimse_settings
+    from vesalius.app.tls import client_tls
     from vesalius.dimse.client import Association
 
     async with Association.open(

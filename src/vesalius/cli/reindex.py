@@ -24,7 +24,8 @@ def reindex(json: options.Json = False, data: options.Data = None, config: optio
     from pathlib import Path
 
     from vesalius.app.datadir import service_lock
-    from vesalius.app.wiring import header_limits, index_file
+    from vesalius.app.limits import header_limits
+    from vesalius.app.wiring import index_file
     from vesalius.archive.reindex import ReindexReport
     from vesalius.archive.reindex import reindex as again
     from vesalius.backends.database_damage import is_damaged, peers_in, set_aside, take_over

@@ -8,17 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from vesalius.app.limits import dimse_settings, media_limits, query_limits
 from vesalius.app.settings import PeerSettings, ServerSettings, Settings
 from vesalius.app.settings_limits import LimitSettings
-from vesalius.app.wiring import (
-    build,
-    configured_peers,
-    database_url,
-    dimse_settings,
-    media_limits,
-    query_limits,
-    services,
-)
+from vesalius.app.wiring import build, configured_peers, database_url, services
 from vesalius.archive.ingest import IngestLimits
 from vesalius.archive.media import MediaLimits
 from vesalius.dimse.services import DimseSettings
