@@ -54,7 +54,8 @@ def workitems() -> Iterator[str]:
     )
     yield (
         "Subscriptions are of one workitem, global, or global with a filter of matching keys. The Receiving AE is a "
-        "configured peer (C308 else); over HTTP any AE title, which listens on a web socket. Deletion locks are always "
+        "configured peer with that right (C308 else; one that loses it is told no more); over HTTP any AE title, which "
+        "listens on a web socket. Deletion locks are always "
         f"granted: a final workitem is deleted {settings.keep / 86400:g} days after its last change "
         "(`workitems.keep`) unless a subscription locks it. Events: 1 state, 2 cancel requested, 3 progress, 5 "
         "assigned, and 4 to all subscribers when the service begins (RESTARTED, subscriptions and worklist WARM "

@@ -4,7 +4,8 @@ Theory. Reports are rows in the transaction of the change (`backends/workitems_s
 whose key is its AE title. The job sends them in their order over one association, each marked as told when it was
 answered: a process that dies in between tells that one again, never leaves one out. It closes only in a transaction
 that sees no further report. A receiver that cannot be reached is called again with back-off; what is older than
-`workitems.expiry` is dropped. One that is no peer listens on a web socket, if at all: there is nothing to send.
+`workitems.expiry` is dropped. One that is no peer listens on a web socket, if at all: there is nothing to send; nor is
+there to a peer whose right to workitems was taken away since it subscribed (threat T22).
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class TellJobs:
         raise _NotTaken(f"the peer answered {answer}")
 
     def _not_to_be_told(self, report: Report, peer: Peer | None) -> str:
-        if peer is None:
+        if peer is None or not n_ups.may_hear(peer):
             return "none"
         if moment(report.at, self._settings.expiry) <= self._clock.utc():
             log.warning("workitem-report-expired", receiver=report.aet, report=report.id)

@@ -100,7 +100,7 @@ ANSWERS: Mapping[str, Mapping[int, str]] = {
         statuses.UPS_FINAL_STATE_NOT_MET: "workitem: to COMPLETED, and what was performed was not said (PS3.4 Table "
         "CC.2.5-3)",
         statuses.UPS_NO_SUCH_WORKITEM: "workitem: none of this UID, or none any more",
-        statuses.UPS_UNKNOWN_RECEIVER: "workitem: the Receiving AE is no configured peer",
+        statuses.UPS_UNKNOWN_RECEIVER: "workitem: the Receiving AE is no peer with the right workitems",
         statuses.UPS_NOT_IN_PROGRESS: "workitem: to a final state from SCHEDULED",
         statuses.UPS_ALREADY_COMPLETED: "workitem: a cancel of what is COMPLETED is asked for",
         statuses.UPS_PERFORMER_UNREACHABLE: "workitem: a cancel of what is IN PROGRESS is asked for, and nobody has "

@@ -165,10 +165,10 @@ class WorkitemProvider:
         return NReply(await self._change(request, by, end))
 
     async def _receiver(self, request: NRequest, values: Values) -> str:
-        """The AE that subscribes: one whose address is configured (C308 otherwise)."""
+        """The AE that subscribes: one whose address is configured and that may hear of workitems (C308 otherwise)."""
         aet = reading.text(values, w.RECEIVING_AE)
         known = await self._run(request, self._peers)
-        if aet not in {peer.aet for peer in known.values()}:
+        if aet not in {peer.aet for peer in known.values() if may_hear(peer)}:
             status = statuses.UPS_UNKNOWN_RECEIVER
             raise NRefused(status, w.MEANING[status], offending=(w.RECEIVING_AE,))
         return aet
@@ -184,6 +184,11 @@ class WorkitemProvider:
             return await request.assoc.loop.run_in_executor(self._executor, act)
         except Refused as refused:
             raise NRefused(refused.status, refused.message, offending=refused.offending) from None
+
+
+def may_hear(peer: Peer) -> bool:
+    """Whether a peer may be told of workitems, whoever subscribed it (threat T22): it could ask for them itself."""
+    return RIGHT in peer.rights
 
 
 def _check_uid(uid: str) -> None:

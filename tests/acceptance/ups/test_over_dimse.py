@@ -209,6 +209,7 @@ def test_unknown_workitems_receivers_and_well_known_instances(site: Site, uid: s
     assert site.doer.change(GLOBAL, "IN PROGRESS", key) == 0xC314
     site.planner.create(dataset(), uid)
     assert site.planner.subscribe(uid, receiver="NOBODY") == 0xC308
+    assert site.planner.subscribe(uid, receiver="STRANGER") == 0xC308, "it could not ask for workitems itself"
 
 
 def test_a_peer_without_the_right_does_nothing(site: Site, uid: str) -> None:
