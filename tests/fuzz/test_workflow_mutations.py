@@ -21,7 +21,8 @@ from vesalius.dimse.n_services import context_for
 from vesalius.model.datasets import encode
 from vesalius.model.orders import PerformedStep
 from vesalius.standard.sop_classes import MODALITY_WORKLIST_FIND, PERFORMED_STEP
-from vesalius.wire.dimse_commands import Command, c_find_rq, n_create_rq, n_set_rq
+from vesalius.wire.dimse_commands import Command
+from vesalius.wire.dimse_requests import c_find_rq, n_create_rq, n_set_rq
 
 MUTATIONS = 250
 GOOD = {"create": (0x0000,), "set": (0x0000, 0x0107), "find": (0x0000,)}

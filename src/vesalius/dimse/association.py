@@ -25,8 +25,9 @@ from vesalius.dimse.operations import Collect, Handler, Invocation, Operation, R
 from vesalius.dimse.services import DimseSettings, Observer
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import UPS_CLASSES, UPS_PUSH
-from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, c_cancel_rq, response
+from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, response
 from vesalius.wire.dimse_messages import Assembler, CommandReceived
+from vesalius.wire.dimse_requests import c_cancel_rq
 from vesalius.wire.errors import LocalProtocolError, RemoteProtocolError
 from vesalius.wire.ul_events import Aborted, ConnectionLost, DataReceived, Event, ReleaseConfirmed, ReleaseRequested
 from vesalius.wire.ul_machine import State, UpperLayer

@@ -6,7 +6,7 @@ from vesalius.dimse.association import Association
 from vesalius.dimse.operations import Operation, Response, Sink
 from vesalius.model.errors import ClassNotSupported
 from vesalius.standard import sop_classes, statuses
-from vesalius.wire.dimse_commands import c_echo_rq
+from vesalius.wire.dimse_requests import c_echo_rq
 
 
 def provide(operation: Operation) -> Sink | None:

@@ -32,7 +32,7 @@ from vesalius.model.errors import CannotUnderstand, OutOfResources, UnableToProc
 from vesalius.model.query import Root
 from vesalius.model.query_parser import parse
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_find_rq
+from vesalius.wire.dimse_requests import c_find_rq
 
 log = structlog.get_logger()
 

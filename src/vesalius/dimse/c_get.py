@@ -29,7 +29,7 @@ from vesalius.model.entities import StoredInstance, Values
 from vesalius.model.errors import OutOfResources, VesaliusError
 from vesalius.model.query import Root
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_get_rq
+from vesalius.wire.dimse_requests import c_get_rq
 from vesalius.wire.ul_negotiation import RetrieveOptions
 
 log = structlog.get_logger()

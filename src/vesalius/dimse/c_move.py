@@ -37,7 +37,7 @@ from vesalius.model.entities import Peer, StoredInstance, Values
 from vesalius.model.errors import DestinationUnknown, NotAuthorized, PeerUnreachable, VesaliusError
 from vesalius.model.query import Root
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_move_rq
+from vesalius.wire.dimse_requests import c_move_rq
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from vesalius.dimse.operations import Operation, Response, Sink
 from vesalius.model.entities import Claim, Provenance, Receipt
 from vesalius.model.errors import ClassNotSupported, VesaliusError
 from vesalius.standard import statuses
-from vesalius.wire.dimse_commands import c_store_rq
+from vesalius.wire.dimse_requests import c_store_rq
 
 log = structlog.get_logger()
 

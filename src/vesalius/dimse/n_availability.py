@@ -26,7 +26,7 @@ from vesalius.model.entities import Values
 from vesalius.model.identifiers import is_tolerable_uid, new_uid
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import INSTANCE_AVAILABILITY
-from vesalius.wire.dimse_commands import n_create_rq
+from vesalius.wire.dimse_requests import n_create_rq
 
 INSTANCE_AVAILABILITY_STATE = 0x00080056
 REFERENCED_PERFORMED_STEPS = 0x00081111

@@ -32,7 +32,7 @@ from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.ports.jobs import Lease
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
-from vesalius.wire.dimse_commands import n_action_rq, n_event_report_rq
+from vesalius.wire.dimse_requests import n_action_rq, n_event_report_rq
 
 REQUEST_COMMITMENT = 1  # Action Type ID (PS3.4 Table J.3-1)
 ALL_COMMITTED = 1  # Event Type IDs (PS3.4 Table J.3-2)

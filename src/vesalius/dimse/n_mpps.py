@@ -32,7 +32,7 @@ from vesalius.ris import performed_steps
 from vesalius.ris.rules import RisRules
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import PERFORMED_STEP, PERFORMED_STEP_RETRIEVE
-from vesalius.wire.dimse_commands import n_create_rq, n_get_rq, n_set_rq
+from vesalius.wire.dimse_requests import n_create_rq, n_get_rq, n_set_rq
 
 T = TypeVar("T")
 

@@ -30,7 +30,8 @@ from vesalius.ports.workitems import Workitems, WorkitemWork
 from vesalius.ris import subscriptions, workitems
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import UPS_EVENT, UPS_PULL, UPS_PUSH, UPS_QUERY, UPS_WATCH
-from vesalius.wire.dimse_commands import CommandField, n_event_report_rq
+from vesalius.wire.dimse_commands import CommandField
+from vesalius.wire.dimse_requests import n_event_report_rq
 
 T = TypeVar("T")
 

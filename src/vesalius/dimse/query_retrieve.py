@@ -16,7 +16,8 @@ from vesalius.model.datasets import encode
 from vesalius.model.entities import Values
 from vesalius.model.errors import ClassNotSupported
 from vesalius.standard.sop_classes import name_of
-from vesalius.wire.dimse_commands import Command, c_cancel_rq
+from vesalius.wire.dimse_commands import Command
+from vesalius.wire.dimse_requests import c_cancel_rq
 
 
 async def responses(

@@ -21,7 +21,7 @@ from vesalius.model.orders import Code, PerformedStep, ScheduledStep
 from vesalius.model.performed import END_DATE, PERFORMED_SERIES, SCHEDULED_STEP_ATTRIBUTES, STATUS, STUDY_UID
 from vesalius.model.steps import PerformedState, StepState
 from vesalius.standard.sop_classes import PERFORMED_STEP, PERFORMED_STEP_RETRIEVE
-from vesalius.wire.dimse_commands import n_action_rq, n_create_rq, n_delete_rq, n_get_rq
+from vesalius.wire.dimse_requests import n_action_rq, n_create_rq, n_delete_rq, n_get_rq
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STEP = uid("performed", "step")

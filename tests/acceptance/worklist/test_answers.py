@@ -27,7 +27,8 @@ from vesalius.model.worklist import KEYS, STEP_SEQUENCE
 from vesalius.ris import patients, schedule
 from vesalius.ris.rules import Scope
 from vesalius.standard.sop_classes import MODALITY_WORKLIST_FIND, STUDY_ROOT_FIND
-from vesalius.wire.dimse_commands import Command, c_find_rq
+from vesalius.wire.dimse_commands import Command
+from vesalius.wire.dimse_requests import c_find_rq
 
 NAME, PATIENT, ACCESSION, STUDY = 0x00100010, 0x00100020, 0x00080050, 0x0020000D
 STATION, MODALITY, DATE, TIME, STEP = 0x00400001, 0x00080060, 0x00400002, 0x00400003, 0x00400009

@@ -13,6 +13,7 @@ from pynetdicom.dsutils import encode as other_encode
 from tests.unit.wire import strategies
 
 from vesalius.wire import dimse_commands as dc
+from vesalius.wire import dimse_requests as dr
 from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, Tag
 from vesalius.wire.errors import LocalProtocolError, RemoteProtocolError
 
@@ -20,21 +21,21 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 REQUESTS = [
-    dc.c_echo_rq(1),
-    dc.c_store_rq(2, CT, "1.2.3"),
-    dc.c_store_rq(
+    dr.c_echo_rq(1),
+    dr.c_store_rq(2, CT, "1.2.3"),
+    dr.c_store_rq(
         3, CT, "1.2.3.4", priority=dc.Priority.HIGH, move_originator_aet="MOVER", move_originator_message_id=9
     ),
-    dc.c_find_rq(4, FIND),
-    dc.c_get_rq(5, "1.2.840.10008.5.1.4.1.2.2.3", priority=2),
-    dc.c_move_rq(6, "1.2.840.10008.5.1.4.1.2.2.2", "DESTINATION"),
-    dc.c_cancel_rq(6),
-    dc.n_event_report_rq(7, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1", 1),
-    dc.n_get_rq(8, "1.2.3", "1.2.4", (0x00100010, 0x00100020)),
-    dc.n_set_rq(9, "1.2.3", "1.2.4"),
-    dc.n_action_rq(10, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1", 1),
-    dc.n_create_rq(11, "1.2.3"),
-    dc.n_delete_rq(12, "1.2.3", "1.2.4"),
+    dr.c_find_rq(4, FIND),
+    dr.c_get_rq(5, "1.2.840.10008.5.1.4.1.2.2.3", priority=2),
+    dr.c_move_rq(6, "1.2.840.10008.5.1.4.1.2.2.2", "DESTINATION"),
+    dr.c_cancel_rq(6),
+    dr.n_event_report_rq(7, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1", 1),
+    dr.n_get_rq(8, "1.2.3", "1.2.4", (0x00100010, 0x00100020)),
+    dr.n_set_rq(9, "1.2.3", "1.2.4"),
+    dr.n_action_rq(10, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1", 1),
+    dr.n_create_rq(11, "1.2.3"),
+    dr.n_delete_rq(12, "1.2.3", "1.2.4"),
 ]
 ANSWERED = [request for request in REQUESTS if request.message_id]
 
@@ -81,12 +82,12 @@ def test_the_properties_name_what_the_elements_hold():
     assert (command.priority, command.move_originator_aet, command.move_originator_message_id) == (1, "MOVER", 9)
     assert command.status is None
     assert command.message_id_responded is None
-    assert dc.c_move_rq(6, FIND, "DESTINATION").move_destination == "DESTINATION"
-    assert not dc.c_cancel_rq(6).has_dataset
+    assert dr.c_move_rq(6, FIND, "DESTINATION").move_destination == "DESTINATION"
+    assert not dr.c_cancel_rq(6).has_dataset
 
 
 def test_counts_are_those_of_the_standard_and_a_final_response_has_no_remaining():
-    move = dc.c_move_rq(6, FIND, "D")
+    move = dr.c_move_rq(6, FIND, "D")
     pending = dc.response(move, 0xFF00, counts=SubOperations(3, 2, 1, 0))
     assert (pending.remaining, pending.completed, pending.failed, pending.warning) == (3, 2, 1, 0)
     final = dc.response(move, 0xB000, has_dataset=True, counts=SubOperations(None, 2, 1, 0))
@@ -98,7 +99,7 @@ def test_counts_are_those_of_the_standard_and_a_final_response_has_no_remaining(
 
 
 def test_an_error_comment_is_cut_and_safe():
-    store = dc.c_store_rq(1, CT, "1.2.3")
+    store = dr.c_store_rq(1, CT, "1.2.3")
     answer = dc.response(store, 0xA900, offending=(0x0020000D,), comment="naïve\n\\" + "x" * 100, error_id=7)
     heard = dc.decode(answer.encode())
     assert heard.error_comment == ("na?ve??" + "x" * 100)[:64]
@@ -112,7 +113,7 @@ def test_an_unknown_operation_can_still_be_answered_d2():
     assert dc.response(dc.decode(strange.encode()), 0x0211).field == 0xF777
     assert strange.name == "7777H"
     with pytest.raises(LocalProtocolError):
-        dc.response(dc.c_cancel_rq(1), 0)
+        dc.response(dr.c_cancel_rq(1), 0)
 
 
 def explicit_vr() -> bytes:
@@ -124,7 +125,7 @@ def explicit_vr() -> bytes:
     return other_encode(ds, is_implicit_vr=False, is_little_endian=True)
 
 
-ECHO = dc.c_echo_rq(1).encode()
+ECHO = dr.c_echo_rq(1).encode()
 
 
 @pytest.mark.parametrize(
@@ -149,15 +150,15 @@ def test_a_broken_command_set_is_the_peers_fault_d1(what, raw):
 
 
 def test_a_wrong_group_length_alone_is_accepted_d1():
-    assert dc.decode(ECHO[:8] + b"\xff\xff\0\0" + ECHO[12:]) == dc.c_echo_rq(1)
-    assert dc.decode(ECHO[12:]) == dc.c_echo_rq(1)
+    assert dc.decode(ECHO[:8] + b"\xff\xff\0\0" + ECHO[12:]) == dr.c_echo_rq(1)
+    assert dc.decode(ECHO[12:]) == dr.c_echo_rq(1)
 
 
 def test_elements_outside_the_table_are_skipped_and_padding_is_trimmed():
     extra = bytes.fromhex("0000010004000000") + b"abcd"
-    assert dc.decode(ECHO + extra) == dc.c_echo_rq(1)
+    assert dc.decode(ECHO + extra) == dr.c_echo_rq(1)
     spaced = ECHO.replace(b"1.2.840.10008.1.1\0", b"1.2.840.10008.1.1 ")
-    assert dc.decode(spaced) == dc.c_echo_rq(1)
+    assert dc.decode(spaced) == dr.c_echo_rq(1)
 
 
 @pytest.mark.parametrize(
@@ -176,5 +177,5 @@ def test_what_cannot_be_encoded_is_our_own_fault(elements):
 
 
 def test_the_repr_shows_no_text_of_the_peer():
-    answer = dc.response(dc.c_echo_rq(1), 0x0110, comment="DOE^JOHN")
+    answer = dc.response(dr.c_echo_rq(1), 0x0110, comment="DOE^JOHN")
     assert "DOE" not in repr(answer)

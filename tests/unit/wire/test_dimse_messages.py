@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vesalius.wire import dimse_commands as dc
+from vesalius.wire import dimse_requests as dr
 from vesalius.wire.dimse_messages import MAXIMUM_COMMAND, Assembler, CommandReceived, DataReceived, fragments
 from vesalius.wire.errors import LocalProtocolError, RemoteProtocolError
 from vesalius.wire.ul_codec import Decoder, DecoderLimits
 from vesalius.wire.ul_pdus import PDV
 
-STORE = dc.c_store_rq(1, "1.2.840.10008.5.1.4.1.1.2", "1.2.3")
-ECHO = dc.c_echo_rq(2)
+STORE = dr.c_store_rq(1, "1.2.840.10008.5.1.4.1.1.2", "1.2.3")
+ECHO = dr.c_echo_rq(2)
 
 
 def pdus_of(chunks, limit=1 << 20):
