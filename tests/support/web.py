@@ -21,7 +21,7 @@ from vesalius.backends.jobs_sql import SqlJobs
 from vesalius.backends.pixels_codecs import CodecLimits, PixelCodecs
 from vesalius.backends.ris_sql import SqlRis
 from vesalius.backends.workitems_sql import SqlWorkitems
-from vesalius.hl7.intake import readable
+from vesalius.hl7.raw import readable
 from vesalius.model.entities import Peer
 from vesalius.ris.rules import RisRules
 from vesalius.web.context import WebContext, WebSettings

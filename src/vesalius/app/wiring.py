@@ -283,7 +283,7 @@ def web_context(archive: Archive, site: Site) -> WebContext:
     from vesalius import __version__
     from vesalius.app.caller import ArchiveCaller
     from vesalius.backends.hl7_sql import SqlHl7Log
-    from vesalius.hl7.intake import readable
+    from vesalius.hl7.raw import readable
     from vesalius.web.context import WebContext, WebSettings
     from vesalius.web.hl7_desk import Hl7Desk
 

@@ -144,7 +144,7 @@ def show(
 
 
 def _text(raw: bytes) -> str:
-    from vesalius.hl7.intake import readable
+    from vesalius.hl7.raw import readable
 
     return readable(raw)
 

@@ -15,16 +15,15 @@ import asyncio
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import structlog
 
+from vesalius.dimse.accepted import Context, belongs, may_be_asked
 from vesalius.dimse.errors import Answer, is_pending
 from vesalius.dimse.link import ConnectionGone, Link
 from vesalius.dimse.operations import Collect, Handler, Invocation, Operation, Response, Sink
 from vesalius.dimse.services import DimseSettings, Observer
 from vesalius.standard import statuses
-from vesalius.standard.sop_classes import UPS_CLASSES, UPS_PUSH
 from vesalius.wire.dimse_commands import Command, CommandField, SubOperations, response
 from vesalius.wire.dimse_messages import Assembler, CommandReceived
 from vesalius.wire.dimse_requests import c_cancel_rq
@@ -40,31 +39,6 @@ CANCEL_PATIENCE = 5.0
 
 # How long the last bytes of an association that has ended may take to leave (seconds).
 CLOSE_PATIENCE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """An accepted presentation context and the roles of this side in it (PS3.7 D.3.3.4)."""
-
-    context_id: int
-    abstract_syntax: str
-    transfer_syntax: str
-    as_scu: bool
-    as_scp: bool
-
-
-def _may_be_asked(context: Context, field: int) -> bool:
-    """Whether this side's role lets the peer invoke the operation here (PS3.7 7.5).
-
-    Events go from the SCP to the SCU. One that comes without role selection is listened to all the same (PS3.7
-    D.3.3.4): many senders do not know of it, and what it is about was asked for by this side.
-    """
-    return context.as_scp or field == CommandField.N_EVENT_REPORT_RQ
-
-
-def _belongs(named: str, context: Context) -> bool:
-    """Whether a request names the class of its context; all of UPS act on instances of UPS Push (PS3.4 CC.3.1)."""
-    return named == context.abstract_syntax or (named == UPS_PUSH and context.abstract_syntax in UPS_CLASSES)
 
 
 class Association(Link):
@@ -243,7 +217,7 @@ class Association(Link):
         if handler is None:
             return operation.refuse_after_data(Answer(statuses.UNRECOGNIZED_OPERATION, "operation not offered"))
         named = command.affected_class or command.requested_class  # the latter in N- requests (PS3.7 10.3)
-        if not _belongs(named, context) or not _may_be_asked(context, command.field):
+        if not belongs(named, context) or not may_be_asked(context, command.field):
             return operation.refuse_after_data(
                 Answer(statuses.SOP_CLASS_NOT_SUPPORTED, "not the SOP Class and role of this presentation context")
             )

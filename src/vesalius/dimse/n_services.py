@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from vesalius.dimse.association import Association, Context
+from vesalius.dimse.accepted import Context
+from vesalius.dimse.association import Association
 from vesalius.dimse.errors import STATUS_OF, Answer, error_comment
 from vesalius.dimse.operations import Collect, Handler, Operation, Sink
 from vesalius.model import reading

@@ -14,7 +14,8 @@ from vesalius.dimse.link import ConnectionGone
 from vesalius.wire.dimse_commands import Command, SubOperations
 
 if TYPE_CHECKING:
-    from vesalius.dimse.association import Association, Context
+    from vesalius.dimse.accepted import Context
+    from vesalius.dimse.association import Association
 
 log = structlog.get_logger()
 

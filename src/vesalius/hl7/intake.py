@@ -21,7 +21,6 @@ never what a message says: in a broken one a name may stand anywhere, even in pl
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -36,6 +35,7 @@ from vesalius.hl7.config import ANYBODY, UTF_8, Caller, Hl7Settings, Source, sou
 from vesalius.hl7.context import Context, Handler, Outcome
 from vesalius.hl7.faults import Fault, fault_of
 from vesalius.hl7.mapping import FieldMap
+from vesalius.hl7.raw import HEAD_BYTES, digest_of
 from vesalius.hl7.replies import Wanted, commit_code, wanted_of
 from vesalius.model.orders import By
 from vesalius.ports.clock import Clock
@@ -47,7 +47,6 @@ from vesalius.wire.hl7_message import BadMessage, Message, Place, delimiters_of,
 
 log = structlog.get_logger()
 
-_HEAD_BYTES = 4096
 _TRIES = 12  # of a message that fails by our fault: more than an hour
 _LONGEST_WAIT = 600.0  # between two tries of a message that fails by our fault
 
@@ -153,7 +152,7 @@ class Intake:
 
     def _head(self, raw: bytes, caller: Caller) -> Head | None:
         """None: nobody that we know. Raises `BadMessage` for what is no message."""
-        text = raw[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n ").decode("latin_1")
+        text = raw[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n ").decode("latin_1")
         delimiters = delimiters_of(text)
         line = re.split(r"[\r\n]", text, maxsplit=1)[0]
         fields = ["MSH", *line[3:].split(delimiters.field)[1:]]
@@ -183,7 +182,7 @@ class Intake:
 
     def _bare(self, raw: bytes) -> Message:
         """The header of a message that cannot be read, for its answer."""
-        text = raw[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n ")
+        text = raw[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n ")
         line = re.split(rb"[\r\n]", text, maxsplit=1)[0].decode("ascii", "replace").replace("\ufffd", "?")
         return parse(re.sub(r"[\x00-\x1f]", " ", line))
 
@@ -372,29 +371,6 @@ class Intake:
 def new_control_id() -> str:
     """At most 20 characters (the limit before version 2.6), never the same again."""
     return uuid.uuid4().hex[:20].upper()
-
-
-def digest_of(raw: bytes) -> bytes:
-    """What makes two messages the same content: everything but the time of sending (MSH-7)."""
-    head = re.split(rb"[\r\n]", raw, maxsplit=1)[0]
-    at = head.find(b"MSH")
-    if at >= 0 and len(head) > at + 3:
-        separator = head[at + 3 : at + 4]
-        fields = head.split(separator)
-        if len(fields) > 6:
-            fields[6] = b""
-        raw = separator.join(fields) + raw[len(head) :]
-    return hashlib.sha256(raw.rstrip(b"\r\n ")).digest()
-
-
-def readable(raw: bytes) -> str:
-    """The text of a message for people: in its own character set, or as near as it comes."""
-    text = raw[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").decode("latin_1")
-    try:
-        declared = parse(re.split(r"[\r\n]", text.lstrip("\r\n "), maxsplit=1)[0]).msh.repetitions(18)
-        return charsets.decode(raw, declared, UTF_8)
-    except BadMessage:
-        return raw.decode("utf_8", "replace")
 
 
 def _kind(message: Message) -> str:

@@ -10,7 +10,7 @@ from vesalius.dimse.errors import STATUS_OF
 from vesalius.hl7 import charsets, values
 from vesalius.hl7.config import Hl7Settings, Source, source_of
 from vesalius.hl7.faults import CONDITION_OF, Fault, fault_of
-from vesalius.hl7.intake import digest_of
+from vesalius.hl7.raw import digest_of
 from vesalius.hl7.replies import generic, reply
 from vesalius.model.errors import BadRecord
 from vesalius.standard.hl7_tables import CHARSETS, Ack, Condition
