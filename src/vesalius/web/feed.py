@@ -121,7 +121,10 @@ class Feed(Generic[E]):
             try:
                 found = await self.ctx.call(self.source.read, since, PAGE)
             except (VesaliusError, Problem):
-                found = []
+                # Away, or too much waits. What there is to read stays there: without a rest this would ask for it
+                # again and again, and where the answer needs no waiting, nothing else would run any more.
+                await asyncio.sleep(LOOK)
+                continue
             now = asyncio.get_running_loop().time()
             if found:
                 since, spoke = found[-1].id, now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ import pytest
 from tests.support.generate import ct, uid
 from tests.support.web import Web, web
 
+from vesalius.model.entities import Event
 from vesalius.web import feed
+from vesalius.web.changes import gathered, told
+from vesalius.web.context import WebContext
+from vesalius.web.errors import Problem
+from vesalius.web.feed import Feed, Source
 
 
 @pytest.fixture
@@ -127,3 +132,37 @@ def test_a_silent_stream_says_that_it_lives(served: Web, monkeypatch: pytest.Mon
         await listener.leave()
 
     asyncio.run(go())
+
+
+def test_listeners_leave_the_loop_to_others_while_too_much_waits_and_hear_what_they_missed(served: Web) -> None:
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        found = Feed(served.ctx, Source(served.ctx.index.last_event, read, told, gathered), "/api/changes")
+        found.newest = 1  # there is news
+        stream = found.live(0)
+        assert b"id: 0" in await anext(stream)
+        loop.call_soon(others.append, "ran")
+        assert b"event: changes" in await anext(stream)
+
+    def read(since: int, most: int) -> Sequence[Event]:
+        return served.ctx.index.events(since, most)
+
+    others: list[str] = []
+    refused = 0
+    call = WebContext.call
+
+    async def crowded(self: WebContext, function: Any, *args: Any) -> Any:
+        """Refuses at once, as where too much waits already, until somebody else had a turn."""
+        nonlocal refused
+        if others:
+            return await call(self, function, *args)
+        refused += 1
+        if refused > 1000:
+            raise AssertionError("nobody else runs")
+        raise Problem(503, "too many requests are waiting")
+
+    served.archive.keep(ct(1, 1, 1))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(WebContext, "call", crowded)
+        asyncio.run(go())
+    assert refused
