@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from vesalius.app.commitments import AvailabilityJobs, CommitmentJobs, Errands
+from vesalius.app.commitments import AvailabilityJobs, CommitmentJobs
+from vesalius.app.errands import Calling, Errands
 from vesalius.app.forwarding import ForwardJobs
 from vesalius.app.jobs import JobRunner, Kind
 from vesalius.app.limits import dimse_settings
@@ -46,27 +47,15 @@ class Clinical:
         self._work = ThreadPoolExecutor(THREADS, "jobs")
         self._books = ThreadPoolExecutor(1, "leases")
         errands = Errands(dimse_settings(archive.settings), client_tls(archive.settings))
+        calling = Calling(archive.peers, archive.clock, errands, self._work)
         self.availability = Availability(
             archive.notices, archive.index, archive.clock, aet=archive.settings.server.ae_title
         )
-        self._commitments = CommitmentJobs(
-            archive.commit, archive.peers, archive.clock, archive.settings.commitment, errands, self._work
-        )
-        self._notices = AvailabilityJobs(
-            self.availability,
-            archive.jobs,
-            archive.peers,
-            archive.clock,
-            archive.settings.commitment,
-            errands,
-            self._work,
-        )
-        self._forwards = ForwardJobs(
-            archive.database, archive.peers, archive.clock, archive.settings.commitment, errands, self._work
-        )
-        self._tellings = TellJobs(
-            archive.workitems, archive.peers, archive.clock, archive.settings.workitems, errands, self._work
-        )
+        settings = archive.settings
+        self._commitments = CommitmentJobs(archive.commit, settings.commitment, calling)
+        self._notices = AvailabilityJobs(self.availability, archive.jobs, settings.commitment, calling)
+        self._forwards = ForwardJobs(archive.database, settings.commitment, calling)
+        self._tellings = TellJobs(archive.workitems, settings.workitems, calling)
         self.runner = JobRunner(
             archive.jobs, self._kinds(), archive.clock, owner, self._books, rung=rung, observe=observe
         )

@@ -9,14 +9,13 @@ be told is given up after `commitment.expiry`.
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
 
+from vesalius.app.errands import FOR_GOOD, Calling, why_of
 from vesalius.app.jobs import Again, Backoff, Closed, Done, Failed, Kind, Outcome, blocking
 from vesalius.app.settings_clinical import CommitmentSettings
 from vesalius.archive import availability, commit
@@ -26,15 +25,12 @@ from vesalius.archive.delete import moment
 from vesalius.dimse import n_availability, n_commitment
 from vesalius.dimse.association import Association
 from vesalius.dimse.client import Association as Requested
-from vesalius.dimse.contexts import Proposal
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.n_services import ByClass, NAnswer, NProvider
 from vesalius.dimse.operations import Handler
-from vesalius.dimse.services import DimseSettings
 from vesalius.model.commitments import Commitment, CommitmentInstance, CommitmentState
 from vesalius.model.entities import Peer
 from vesalius.model.errors import ClassNotSupported, NoSuchInstance, PeerUnreachable, VesaliusError
-from vesalius.ports.clock import Clock
 from vesalius.ports.jobs import Jobs, Lease, LeaseLost
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import STORAGE_COMMITMENT
@@ -44,48 +40,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-# What no repetition changes: a person has to look at the configuration of one side.
-FOR_GOOD = frozenset(
-    {
-        statuses.NO_SUCH_SOP_INSTANCE,
-        statuses.NO_SUCH_ARGUMENT,
-        statuses.INVALID_ARGUMENT_VALUE,
-        statuses.INVALID_SOP_INSTANCE,
-        statuses.NO_SUCH_SOP_CLASS,
-        statuses.CLASS_INSTANCE_CONFLICT,
-        statuses.SOP_CLASS_NOT_SUPPORTED,
-        statuses.NO_SUCH_ACTION,
-        statuses.NOT_AUTHORIZED,
-        statuses.UNRECOGNIZED_OPERATION,
-        statuses.MISTYPED_ARGUMENT,
-    }
-)
-
-
-class Errands:
-    """One association for one errand, as this archive's AE title or another that is ours."""
-
-    def __init__(self, settings: DimseSettings, tls: ssl.SSLContext | None) -> None:
-        self.settings = settings
-        self._tls = tls
-
-    async def connect(
-        self,
-        peer: Peer,
-        proposals: Sequence[Proposal],
-        calling_aet: str = "",
-        provides: Mapping[int, Handler] | None = None,
-    ) -> Requested:
-        """Associate. Raises `PeerUnreachable`."""
-        return await Requested.connect(
-            peer,
-            proposals,
-            calling_aet=calling_aet or self.settings.ae_title,
-            settings=self.settings,
-            tls=self._tls if peer.tls else None,
-            provides=provides,
-        )
-
 
 class CommitmentJobs:
     """The handlers, and the associations on which results are awaited."""
@@ -93,18 +47,12 @@ class CommitmentJobs:
     def __init__(
         self,
         verbs: Commit,
-        peers: Callable[[], Mapping[str, Peer]],
-        clock: Clock,
         settings: CommitmentSettings,
-        errands: Errands,
-        executor: ThreadPoolExecutor,
+        calling: Calling,
     ) -> None:
         self._commit = verbs
-        self._peers = peers
-        self._clock = clock
         self._settings = settings
-        self._errands = errands
-        self._executor = executor
+        self._calls = calling
         self._open: WeakValueDictionary[str, Association] = WeakValueDictionary()
         self._lingering: set[asyncio.Task[None]] = set()
 
@@ -115,7 +63,7 @@ class CommitmentJobs:
             commit.CHECK: Kind(self.check, Backoff(1.0, 30.0), at_once),
             commit.REPORT: Kind(self.report, calling, at_once),
             commit.ASK: Kind(self.ask, calling, at_once),
-            commit.DUE: Kind(blocking(self._due, self._executor), at_once=at_once),
+            commit.DUE: Kind(blocking(self._due, self._calls.executor), at_once=at_once),
         }
 
     def asked_on(self, assoc: Association) -> None:
@@ -133,9 +81,9 @@ class CommitmentJobs:
 
     async def check(self, lease: Lease) -> Outcome:
         """Read every instance again."""
-        patient = moment(lease.created_at, self._settings.patience) > self._clock.utc()
+        patient = moment(lease.created_at, self._settings.patience) > self._calls.utc()
         try:
-            return Closed(await self._in_thread(lambda: self._commit.check(lease, patient=patient)))
+            return Closed(await self._calls.in_thread(lambda: self._commit.check(lease, patient=patient)))
         except PlacesBehind as error:
             return Again(error.message)
 
@@ -145,7 +93,7 @@ class CommitmentJobs:
         if found is None:
             return Failed("the request is not kept any more")
         commitment, named, peer = found
-        await self._in_thread(lambda: self._commit.kept.tried(commitment.id))
+        await self._calls.in_thread(lambda: self._commit.kept.tried(commitment.id))
         try:
             answer = await self._tell(commitment, named, peer)
             if answer is None:
@@ -153,7 +101,7 @@ class CommitmentJobs:
                     lease, CommitmentState.EXPIRED, "the caller is no peer, so there is no address to call back"
                 )
             if answer.succeeded:
-                await self._in_thread(lambda: self._commit.told(lease))
+                await self._calls.in_thread(lambda: self._commit.told(lease))
                 log.info("commitment-told", commitment=commitment.id, peer=peer.name if peer else "")
                 return Closed()
             why = f"the peer answered {answer}"
@@ -179,7 +127,7 @@ class CommitmentJobs:
         if peer is None:
             return None
         try:
-            assoc = await self._errands.connect(peer, n_commitment.for_telling(), self._aet(commitment))
+            assoc = await self._calls.errands.connect(peer, n_commitment.for_telling(), self._aet(commitment))
         except PeerUnreachable:
             if same is None or same.ended:
                 raise
@@ -190,11 +138,11 @@ class CommitmentJobs:
             await assoc.release()
 
     async def _tell_on(self, assoc: Association, commitment: Commitment, named: list[CommitmentInstance]) -> NAnswer:
-        return await n_commitment.tell(assoc, commitment.transaction_uid, named, self._errands.settings.ae_title)
+        return await n_commitment.tell(assoc, commitment.transaction_uid, named, self._calls.errands.settings.ae_title)
 
     def _aet(self, commitment: Commitment) -> str:
         """Who calls back: the title that was called, where this archive goes by any."""
-        return commitment.called_aet if self._errands.settings.any_called_ae_title else ""
+        return commitment.called_aet if self._calls.errands.settings.any_called_ae_title else ""
 
     # -- asking a peer -----------------------------------------------------------------------------------------------
 
@@ -206,14 +154,14 @@ class CommitmentJobs:
         commitment, named, peer = found
         if peer is None:
             return await self._give_up(lease, CommitmentState.REFUSED, "there is no peer of this name any more")
-        await self._in_thread(lambda: self._commit.kept.tried(commitment.id))
+        await self._calls.in_thread(lambda: self._commit.kept.tried(commitment.id))
         come = asyncio.Event()
         try:
-            assoc = await self._errands.connect(peer, n_commitment.for_asking(), provides=self._listening(come))
+            assoc = await self._calls.errands.connect(peer, n_commitment.for_asking(), provides=self._listening(come))
             try:
                 answer = await n_commitment.ask(assoc, commitment.transaction_uid, named)
                 if answer.succeeded:
-                    await self._in_thread(lambda: self._commit.asked(lease))
+                    await self._calls.in_thread(lambda: self._commit.asked(lease))
             except BaseException:
                 assoc.abort(0, 0, "given up by this side")
                 raise
@@ -236,7 +184,7 @@ class CommitmentJobs:
         return Again(why)
 
     def _listening(self, come: asyncio.Event) -> Mapping[int, Handler]:
-        taker = n_commitment.ResultTaker(self._commit, self._executor, lambda transaction, state: come.set())
+        taker = n_commitment.ResultTaker(self._commit, self._calls.executor, lambda transaction, state: come.set())
         return {CommandField.N_EVENT_REPORT_RQ: ByClass({STORAGE_COMMITMENT: NProvider(taker.perform)})}
 
     def _linger(self, assoc: Requested, come: asyncio.Event | None) -> None:
@@ -270,16 +218,13 @@ class CommitmentJobs:
             commitment = self._commit.kept.get(number)
             if commitment is None:
                 return None
-            return commitment, list(self._commit.kept.instances(number)), self._peers().get(commitment.peer)
+            return commitment, list(self._commit.kept.instances(number)), self._calls.peers().get(commitment.peer)
 
-        return await self._in_thread(load)
+        return await self._calls.in_thread(load)
 
     async def _give_up(self, lease: Lease, state: CommitmentState, why: str) -> Outcome:
-        await self._in_thread(lambda: self._commit.give_up(lease, state, why))
+        await self._calls.in_thread(lambda: self._commit.give_up(lease, state, why))
         return Closed()
-
-    async def _in_thread(self, fn: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, fn)
 
 
 class AvailabilityJobs:
@@ -289,31 +234,25 @@ class AvailabilityJobs:
         self,
         verbs: Availability,
         jobs: Jobs,
-        peers: Callable[[], Mapping[str, Peer]],
-        clock: Clock,
         settings: CommitmentSettings,
-        errands: Errands,
-        executor: ThreadPoolExecutor,
+        calling: Calling,
     ) -> None:
         self._availability = verbs
         self._jobs = jobs
-        self._peers = peers
-        self._clock = clock
         self._settings = settings
-        self._errands = errands
-        self._executor = executor
+        self._calls = calling
 
     def kinds(self, at_once: int) -> dict[str, Kind]:
         """The kinds of jobs that these are."""
         calling = Backoff(self._settings.retry_first, self._settings.retry_longest)
         return {
-            availability.STUDY: Kind(blocking(self.study, self._executor), at_once=at_once),
+            availability.STUDY: Kind(blocking(self.study, self._calls.executor), at_once=at_once),
             availability.SEND: Kind(self.send, calling, at_once),
         }
 
     def wanting(self) -> list[Peer]:
         """The peers that are to be told. Blocks."""
-        return [peer for peer in self._peers().values() if availability.DUTY in peer.duties]
+        return [peer for peer in self._calls.peers().values() if availability.DUTY in peer.duties]
 
     def study(self, lease: Lease) -> Outcome:
         """A study has gone quiet: tell each peer that wants to hear of it."""
@@ -327,22 +266,22 @@ class AvailabilityJobs:
     async def send(self, lease: Lease) -> Outcome:
         """Tell one peer."""
         number = int(lease.payload["notice"])
-        notice = await self._in_thread(lambda: self._availability.kept.get(number))
+        notice = await self._calls.in_thread(lambda: self._availability.kept.get(number))
         if notice is None:
             return Failed("the notification is not kept any more")
-        peer = (await self._in_thread(self._peers)).get(notice.peer)
+        peer = (await self._calls.in_thread(self._calls.peers)).get(notice.peer)
         if peer is None:
             return await self._failed(lease, number, "there is no peer of this name any more")
         for_good = False
         try:
-            assoc = await self._errands.connect(peer, n_availability.for_notifying())
+            assoc = await self._calls.errands.connect(peer, n_availability.for_notifying())
             try:
                 answer = await n_availability.notify(assoc, notice)
             finally:
                 await assoc.release()
             # 0111: it was told before, and our knowledge of that was lost with a process.
             if answer.succeeded or answer.status == statuses.DUPLICATE_SOP_INSTANCE:
-                await self._in_thread(lambda: self._availability.kept.sent(lease, number, self._clock.utc()))
+                await self._calls.in_thread(lambda: self._availability.kept.sent(lease, number, self._calls.utc()))
                 return Closed()
             why, for_good = f"the peer answered {answer}", answer.status in FOR_GOOD
         except LeaseLost:
@@ -351,23 +290,11 @@ class AvailabilityJobs:
             why, for_good = error.message, True
         except (VesaliusError, ConnectionGone, TimeoutError, OSError) as error:
             why = why_of(error)
-        if for_good or moment(notice.at, self._settings.expiry) <= self._clock.utc():
+        if for_good or moment(notice.at, self._settings.expiry) <= self._calls.utc():
             return await self._failed(lease, number, why)
         return Again(why)
 
     async def _failed(self, lease: Lease, notice: int, why: str) -> Outcome:
-        await self._in_thread(lambda: self._availability.kept.failed(lease, notice, why, self._clock.utc()))
+        await self._calls.in_thread(lambda: self._availability.kept.failed(lease, notice, why, self._calls.utc()))
         log.warning("availability-given-up", notice=notice, why=why)
         return Closed()
-
-    async def _in_thread(self, fn: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, fn)
-
-
-def why_of(error: BaseException) -> str:
-    """What went wrong at or on the way to a peer, for the list of jobs."""
-    if isinstance(error, VesaliusError):
-        return error.message
-    if isinstance(error, TimeoutError):
-        return "the peer did not answer in time"
-    return f"the association broke: {error}" if isinstance(error, ConnectionGone) else type(error).__name__

@@ -8,15 +8,13 @@ comes after that opens another.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from vesalius.app.commitments import FOR_GOOD, Errands, why_of
+from vesalius.app.errands import FOR_GOOD, Calling, why_of
 from vesalius.app.jobs import Again, Backoff, Closed, Failed, Kind, Outcome
 from vesalius.app.relays import Relay
 from vesalius.app.settings_clinical import CommitmentSettings
@@ -27,11 +25,9 @@ from vesalius.dimse.association import Association
 from vesalius.dimse.link import ConnectionGone
 from vesalius.dimse.n_services import NAnswer
 from vesalius.model import reading
-from vesalius.model.entities import Peer
 from vesalius.model.errors import ClassNotSupported, NoSuchRecord, VesaliusError
 from vesalius.model.orders import PerformedStep, RisEvent
 from vesalius.model.performed import CHARACTER_SET
-from vesalius.ports.clock import Clock
 from vesalius.ports.jobs import Job, Lease, LeaseLost
 from vesalius.ports.ris import RisWork
 from vesalius.ris import forward
@@ -59,18 +55,12 @@ class ForwardJobs:
     def __init__(
         self,
         database: Database,
-        peers: Callable[[], Mapping[str, Peer]],
-        clock: Clock,
         settings: CommitmentSettings,
-        errands: Errands,
-        executor: ThreadPoolExecutor,
+        calling: Calling,
     ) -> None:
         self._database = database
-        self._peers = peers
-        self._clock = clock
         self._settings = settings
-        self._errands = errands
-        self._executor = executor
+        self._calls = calling
 
     def kinds(self, at_once: int) -> dict[str, Kind]:
         """The kind of job that it is."""
@@ -91,8 +81,8 @@ class ForwardJobs:
 
     def step(self) -> int:
         """One batch of events, in one transaction; how many there were. Blocks."""
-        wanting = [peer for peer in self._peers().values() if DUTY in peer.duties]
-        now = self._clock.utc()
+        wanting = [peer for peer in self._calls.peers().values() if DUTY in peer.duties]
+        now = self._calls.utc()
         expires = jobs_sql.after(now, self._settings.expiry)
 
         def read(tx: Transaction, after: int, limit: int) -> Sequence[tuple[int, RisEvent]]:
@@ -115,13 +105,13 @@ class ForwardJobs:
     async def forward(self, lease: Lease) -> Outcome:
         """Tell one peer of one step until it knows everything."""
         name, uid = str(lease.payload["peer"]), str(lease.payload["uid"])
-        peer = (await self._in_thread(self._peers)).get(name)
+        peer = (await self._calls.in_thread(self._calls.peers)).get(name)
         if peer is None:
             return Failed("there is no peer of this name any more")
         try:
             if await self._following(lease, uid, name, sending=False) is None:
                 return Closed()
-            assoc = await self._errands.connect(peer, n_mpps.for_performing())
+            assoc = await self._calls.errands.connect(peer, n_mpps.for_performing())
             try:
                 return await self._tell(assoc, lease, uid, name)
             finally:
@@ -159,30 +149,27 @@ class ForwardJobs:
         def act(tx: Transaction) -> Message | None:
             message = ris_sql.in_transaction(tx, partial(forward.following, uid=uid, peer=peer, sending=sending))
             if message is None:
-                jobs_sql.close(tx, lease, self._clock.utc())
+                jobs_sql.close(tx, lease, self._calls.utc())
             return message
 
-        return await self._in_thread(lambda: self._database.transaction(act, durable=True))
+        return await self._calls.in_thread(lambda: self._database.transaction(act, durable=True))
 
     async def _refused(self, lease: Lease, uid: str, peer: str, why: str, *, for_good: bool) -> Outcome:
         def act(tx: Transaction) -> None:
             ris_sql.in_transaction(tx, lambda work: forward.refused(work, uid, peer, why, for_good=for_good))
             if for_good:
-                jobs_sql.fail(tx, lease, why, self._clock.utc())
+                jobs_sql.fail(tx, lease, why, self._calls.utc())
 
-        await self._in_thread(lambda: self._database.transaction(act, durable=True))
+        await self._calls.in_thread(lambda: self._database.transaction(act, durable=True))
         if not for_good:
             return Again(why)
         log.warning("performed-step-refused", peer=peer, step=uid, why=why)
         return Closed()
 
     async def _change(self, act: Callable[[RisWork], None]) -> None:
-        await self._in_thread(
+        await self._calls.in_thread(
             lambda: self._database.transaction(lambda tx: ris_sql.in_transaction(tx, act), durable=True)
         )
-
-    async def _in_thread(self, fn: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, fn)
 
 
 def is_taken(message: Message, answer: NAnswer) -> bool:

@@ -11,13 +11,11 @@ there to a peer whose right to workitems was taken away since it subscribed (thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
 
-from vesalius.app.commitments import FOR_GOOD, Errands, why_of
+from vesalius.app.errands import FOR_GOOD, Calling, why_of
 from vesalius.app.jobs import Again, Backoff, Closed, Kind, Outcome
 from vesalius.app.settings_clinical import WorkitemSettings
 from vesalius.archive.delete import moment
@@ -28,7 +26,6 @@ from vesalius.dimse.link import ConnectionGone
 from vesalius.model.entities import Peer
 from vesalius.model.errors import ClassNotSupported, VesaliusError
 from vesalius.model.workitems import Report
-from vesalius.ports.clock import Clock
 from vesalius.ports.jobs import Lease, LeaseLost
 from vesalius.ports.workitems import Workitems
 
@@ -43,18 +40,12 @@ class TellJobs:
     def __init__(
         self,
         kept: Workitems,
-        peers: Callable[[], Mapping[str, Peer]],
-        clock: Clock,
         settings: WorkitemSettings,
-        errands: Errands,
-        executor: ThreadPoolExecutor,
+        calling: Calling,
     ) -> None:
         self._kept = kept
-        self._peers = peers
-        self._clock = clock
         self._settings = settings
-        self._errands = errands
-        self._executor = executor
+        self._calls = calling
 
     def kinds(self, at_once: int) -> dict[str, Kind]:
         """The kind of job that it is."""
@@ -64,17 +55,21 @@ class TellJobs:
         """Tell one receiver everything."""
         aet = str(lease.payload["aet"])
         assoc: Association | None = None
+
+        def all_told() -> bool:
+            return self._kept.all_told(lease, aet, self._calls.utc())
+
         try:
             while True:
-                reports = await self._in_thread(lambda: self._kept.untold(aet))
-                if not reports and await self._in_thread(lambda: self._kept.all_told(lease, aet, self._clock.utc())):
+                reports = await self._calls.in_thread(lambda: self._kept.untold(aet))
+                if not reports and await self._calls.in_thread(all_told):
                     return Closed()
                 for report in reports:
                     peer = await self._peer(aet)
                     how = self._not_to_be_told(report, peer)
                     if peer is not None and not how:
                         if assoc is None:
-                            assoc = await self._errands.connect(peer, n_ups.for_telling())
+                            assoc = await self._calls.errands.connect(peer, n_ups.for_telling())
                         how = await self._told(assoc, report)
                     await self._mark(report, how)
         except (LeaseLost, asyncio.CancelledError):
@@ -100,20 +95,17 @@ class TellJobs:
     def _not_to_be_told(self, report: Report, peer: Peer | None) -> str:
         if peer is None or not n_ups.may_hear(peer):
             return "none"
-        if moment(report.at, self._settings.expiry) <= self._clock.utc():
+        if moment(report.at, self._settings.expiry) <= self._calls.utc():
             log.warning("workitem-report-expired", receiver=report.aet, report=report.id)
             return "expired"
         return ""
 
     async def _peer(self, aet: str) -> Peer | None:
-        peers = await self._in_thread(self._peers)
+        peers = await self._calls.in_thread(self._calls.peers)
         return next((peer for peer in peers.values() if peer.aet == aet), None)
 
     async def _mark(self, report: Report, how: str) -> None:
-        await self._in_thread(lambda: self._kept.told(report.id, how))
-
-    async def _in_thread(self, fn: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, fn)
+        await self._calls.in_thread(lambda: self._kept.told(report.id, how))
 
 
 class _NotTaken(VesaliusError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.workitems import LABEL, values
 
-from vesalius.app.commitments import Errands
+from vesalius.app.errands import Calling, Errands
 from vesalius.app.jobs import Again, Closed, Outcome
 from vesalius.app.settings_clinical import WorkitemSettings
 from vesalius.app.wiring import SystemClock
@@ -52,7 +52,7 @@ def tell(folder: Path, rights: Sequence[str]) -> tuple[Outcome, list[str], int]:
     (lease,) = SqlJobs(database, clock).lease([TELL], "test", 60.0)
     peers = {"WATCH": Peer("WATCH", "127.0.0.1", 104, "WATCH", rights=frozenset(rights))}
     with ThreadPoolExecutor(1) as executor:
-        jobs = TellJobs(kept, lambda: peers, clock, WorkitemSettings(), calls, executor)
+        jobs = TellJobs(kept, WorkitemSettings(), Calling(lambda: peers, clock, calls, executor))
         outcome = asyncio.run(jobs.tell(lease))
     left = len(kept.untold("WATCH"))
     database.close()
