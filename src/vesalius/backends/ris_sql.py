@@ -65,20 +65,23 @@ class SqlView:
             raise NoSuchRecord(f"there is no {held.words} {ref}")
         return noun_of(kind, rows[0])
 
-    def find(self, kind: type[N], *, limit: int = 0, newest: bool = False, **equal: str | int) -> list[N]:
+    def find(
+        self, kind: type[N], *, limit: int = 0, newest: bool = False, before: int = 0, **equal: str | int
+    ) -> list[N]:
         """See `RisView.find`."""
         held = KINDS[kind]
         unknown = set(equal) - set(held.columns)
         if unknown:
             raise ValueError(f"{held.name} is not looked up by {', '.join(sorted(unknown))}")
-        where = " AND ".join(f"{name} = ?" for name in equal) or "1 = 1"
+        where = " AND ".join((*(f"{name} = ?" for name in equal), *(("id < ?",) if before else ()))) or "1 = 1"
+        values = [*equal.values(), *((before,) if before else ())]
         sql = f"SELECT id, data FROM {held.name} WHERE {where} ORDER BY id"  # noqa: S608 - names from the schema
         sql += (" DESC" if newest else "") + (f" LIMIT {limit:d}" if limit else "") + self._hold
-        return [noun_of(kind, row) for row in self._tx.rows(sql, list(equal.values()))]
+        return [noun_of(kind, row) for row in self._tx.rows(sql, values)]
 
     def first(self, kind: type[N], **equal: str | int) -> N | None:
         """See `RisView.first`."""
-        found = self.find(kind, limit=1, newest=False, **equal)
+        found = self.find(kind, limit=1, newest=False, before=0, **equal)
         return found[0] if found else None
 
     def page(

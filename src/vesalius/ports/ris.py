@@ -114,8 +114,13 @@ class RisView(Protocol):
         """One noun by its number. Raises `NoSuchRecord`."""
         ...
 
-    def find(self, kind: type[N], *, limit: int = 0, newest: bool = False, **equal: str | int) -> list[N]:
-        """Nouns by the columns they are looked up by (`backends/ris_rows.py`), in order of their numbers."""
+    def find(
+        self, kind: type[N], *, limit: int = 0, newest: bool = False, before: int = 0, **equal: str | int
+    ) -> list[N]:
+        """Nouns by the columns they are looked up by (`backends/ris_rows.py`), in order of their numbers.
+
+        `before`: only those with a lower number.
+        """
         ...
 
     def first(self, kind: type[N], **equal: str | int) -> N | None:

@@ -44,9 +44,9 @@ class Proposal:
     step: ScheduledStep | None = None
 
 
-def items(view: RisView, *, state: str = "open", limit: int = 200) -> list[Item]:
-    """The list, newest first; `state` "": whatever became of it."""
-    return view.find(Item, newest=True, limit=limit, **({"state": state} if state else {}))
+def items(view: RisView, *, state: str = "open", limit: int = 200, before: int = 0) -> list[Item]:
+    """The list, newest first, from behind number `before`; `state` "": whatever became of it."""
+    return view.find(Item, newest=True, limit=limit, before=before, **({"state": state} if state else {}))
 
 
 def proposals(view: RisView, item: int, rules: RisRules) -> list[Proposal]:

@@ -17,8 +17,8 @@ from tests.support.web import Answer, Web, web
 
 from vesalius.model.entities import Event
 from vesalius.model.orders import Item, Order, Patient, RequestedProcedure
-from vesalius.ris import images, orders
-from vesalius.web.pages.reconcile.cases import Change, case, proposed, searched
+from vesalius.ris import images, orders, reconcile
+from vesalius.web.pages.reconcile.cases import Change, case, cases, proposed, searched
 
 DAY = "20260131"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -184,6 +184,23 @@ def test_scripts_list_repair_accept_and_undo(desk: Desk) -> None:
     assert desk.web.ask("/api/reconcile").json()["items"] == []
     assert len(desk.web.ask("/api/reconcile?state=all").json()["items"]) == 1
     assert desk.web.ask("/api/reconcile?state=odd").status == 400
+
+
+def test_the_next_page_of_the_list_reads_no_more_than_a_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    items = reconcile.items
+
+    def counted(view: Any, **wanted: Any) -> list[Item]:
+        found = items(view, **wanted)
+        read.append(len(found))
+        return found
+
+    desk.planned()
+    waiting = [desk.arrive(f"lost{number}", f"TYPO{number}") for number in range(5)]
+    monkeypatch.setattr(reconcile, "items", counted)
+    listed = desk.ris.look(lambda view: cases(view, "open", 2, waiting[-1]))
+    assert [one.item.ref for one in listed] == waiting[3:1:-1] and read == [2]
+    assert desk.web.ask(f"/reconcile?before={10**18 - 1}").status == 200
 
 
 def test_a_deleted_study_is_told_as_gone(desk: Desk) -> None:

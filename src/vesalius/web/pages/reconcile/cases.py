@@ -93,9 +93,9 @@ class Case:
 
 def cases(view: RisView, state: str, limit: int, before: int = 0) -> list[Case]:
     """The list, newest first; `state` "": whatever became of it."""
-    found = [one for one in reconcile.items(view, state=state, limit=limit + before) if not before or one.ref < before]
+    found = reconcile.items(view, state=state, limit=limit, before=before)
     facts = view.studies(one.study for one in found)
-    return [_case(view, one, facts.get(one.study)) for one in found[:limit]]
+    return [_case(view, one, facts.get(one.study)) for one in found]
 
 
 def case(view: RisView, ref: int) -> Case:
