@@ -101,7 +101,7 @@ def test_128_contexts_of_one_class_are_all_accepted_and_all_usable(site: Site) -
 def test_each_context_is_answered_on_its_own(site: Site) -> None:
     contexts = [
         build_context(Verification),
-        build_context("1.2.840.10008.5.1.4.31"),  # Modality Worklist: not offered
+        build_context("1.2.840.10008.5.1.1.9"),  # Basic Grayscale Print Management: not offered
         build_context(CTImageStorage, ["1.2.840.10008.1.2.4.90", EXPLICIT, "1.2.840.10008.1.2"]),
         build_context(MRImageStorage, ["1.2.840.10008.1.2.4.50"]),
         build_context("1.3.6.1.4.1.99999.1.1", EXPLICIT),  # private storage
@@ -109,7 +109,7 @@ def test_each_context_is_answered_on_its_own(site: Site) -> None:
     with associated(site, *contexts) as assoc:
         got = {c.abstract_syntax: c.transfer_syntax[0] for c in assoc.accepted_contexts}
         rejected = {c.abstract_syntax: c.result for c in assoc.rejected_contexts}
-    assert rejected == {"1.2.840.10008.5.1.4.31": 3}
+    assert rejected == {"1.2.840.10008.5.1.1.9": 3}
     assert got[CTImageStorage] == EXPLICIT, "the preferred one, not the first"
     assert got[MRImageStorage] == "1.2.840.10008.1.2.4.50"
     assert "1.3.6.1.4.1.99999.1.1" in got

@@ -98,6 +98,7 @@ class _Connection:
         self._socket = socket
         self._aet = aet
         self._sent = heard_to  # the last report that this connection has behind it
+        self._remembered = heard_to
         self._messages = 0
 
     async def run(self) -> None:
@@ -112,6 +113,8 @@ class _Connection:
             for task in (gone, telling, closing):
                 task.cancel()
             await asyncio.wait((gone, telling, closing))
+            # A client that goes as soon as it has heard leaves before that was written down.
+            await self._remember(self._sent)
         if not left:
             # Only now: the server below closes no socket that somebody still reads from.
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
@@ -134,7 +137,7 @@ class _Connection:
                     return
                 self._sent = report.id
             if reports:
-                await self._remember(reports[-1].id)
+                await self._remember(self._sent)
             else:
                 await self._feed.wait(looked_to, BEAT)
 
@@ -146,5 +149,8 @@ class _Connection:
             return []
 
     async def _remember(self, report: int) -> None:
+        if report == self._remembered:
+            return
         with contextlib.suppress(VesaliusError, Problem):
             await self._ctx.call(self._kept.heard, self._aet, report)
+            self._remembered = report

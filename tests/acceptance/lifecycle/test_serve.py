@@ -192,7 +192,11 @@ def test_a_killed_web_process_is_started_again(tmp_path: Path) -> None:
             except OSError:
                 return False
 
-        until(answers)
+        try:
+            until(answers)
+        except AssertionError as error:
+            error.add_note(one.log_text()[-6000:])
+            raise
         assert echo(one.dimse_port)
 
 

@@ -121,7 +121,10 @@ def test_what_a_socket_missed_comes_when_it_is_opened_again(site: Site, uid: str
         socket.close()
     site.state(uid, "IN PROGRESS", key)
     with site.socket("WEB2") as socket:
-        assert event(socket.receive()) == (uid, 1, "IN PROGRESS")
+        heard = event(socket.receive())
+        if heard == (uid, 1, "SCHEDULED"):  # it went before what it had heard was written down: told again
+            heard = event(socket.receive())
+        assert heard == (uid, 1, "IN PROGRESS")
     assert site.http.delete(f"/workitems/{uid}/subscribers/WEB2").status_code == 200
     site.post(f"/workitems/{uid}?transaction={key}", performed())
     site.state(uid, "COMPLETED", key)
