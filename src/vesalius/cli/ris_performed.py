@@ -57,7 +57,7 @@ def performed(
     from vesalius.model.orders import PerformedStep
     from vesalius.ris import performed_steps
 
-    equal: dict[str, str | int] = {}
+    equal: dict[str, Any] = {}
     if state is not None:
         equal["state"] = state.value.replace("-", " ").upper()
     if images is not None:

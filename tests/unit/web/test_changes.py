@@ -47,14 +47,14 @@ class Listener:
         return {"type": "http.disconnect"}
 
     async def start(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self._messages.get(), 5)
+        return await asyncio.wait_for(self._messages.get(), 60)
 
     async def event(self) -> str:
-        return (await asyncio.wait_for(self._messages.get(), 5))["body"].decode()
+        return (await asyncio.wait_for(self._messages.get(), 60))["body"].decode()
 
     async def leave(self) -> None:
         self._gone.set()
-        await asyncio.wait_for(self._task, 5)
+        await asyncio.wait_for(self._task, 60)
 
 
 def test_the_feed_tells_everything_once_in_order(served: Web) -> None:

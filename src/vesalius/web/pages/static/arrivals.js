@@ -1,5 +1,5 @@
 // The arrivals desk: find a person, one key for what happened, each taken back by another.
-import { ask, body, failed, follow, keys, say, texts, toast } from './shell.js';
+import { ask, body, failed, follow, gently, keys, onChoice, say, texts, toast } from './shell.js';
 import { advance } from './ris.js';
 
 const desk = document.getElementById('desk');
@@ -78,7 +78,7 @@ desk.addEventListener('click', event => {
   if (at && !event.target.closest('a, button') && !getSelection().toString()) at.querySelector('a.row').focus();
 });
 filters.addEventListener('submit', event => event.preventDefault());
-filters.elements.day.addEventListener('change', () => {
+onChoice(filters, () => {
   history.replaceState(null, '', `?day=${filters.elements.day.value}`);
   location.reload();
 });
@@ -118,5 +118,5 @@ keys.set('f', () => { find.focus(); find.select(); });
 for (const each of document.querySelectorAll('[data-key]')) keys.set(each.dataset.key, () => location.assign(each.href));
 
 sift();
-follow(() => refresh(), { feed: '/ris/events', since: Number(desk.querySelector('[data-last]').dataset.last) });
+follow(gently(refresh), { feed: '/ris/events', since: Number(desk.querySelector('[data-last]').dataset.last) });
 setInterval(() => document.hidden || refresh(), 60_000); // who is late becomes later

@@ -1,5 +1,5 @@
 // Lists that keep themselves up to date: the same part of the page is asked for again, now and then or when the workflow moves.
-import { body, follow, keys } from './shell.js';
+import { body, follow, keys, onChoice } from './shell.js';
 
 const list = document.querySelector('[data-part]');
 const rows = () => [...document.querySelectorAll('a.row')];
@@ -30,7 +30,7 @@ if (list) {
   }
 }
 for (const form of document.querySelectorAll('form[data-filters]')) {
-  form.addEventListener('change', event => { if (event.target.matches('select, input[type=date]')) form.requestSubmit(); });
+  onChoice(form, () => form.requestSubmit());
 }
 function step(by) {
   const all = rows();

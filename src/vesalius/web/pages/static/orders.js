@@ -82,6 +82,13 @@ fields.procedure.addEventListener('change', () => { prepare(); free(); });
 fields.day.addEventListener('change', free);
 prepare();
 
+// Pressed twice, it is placed once.
+form.addEventListener('submit', event => {
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = 'yes';
+});
+addEventListener('pageshow', () => delete form.dataset.sent);
+
 document.getElementById('summary')?.focus();
 if (!document.getElementById('summary')) (find ?? fields.procedure).focus();
 keys.set('f', () => (find ?? fields.procedure).focus());

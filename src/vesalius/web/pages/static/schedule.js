@@ -1,5 +1,5 @@
 // The schedule: dragging and moving appointments, planning what waits, the details beside it, and what others do.
-import { ask, body, element, failed, follow, keys, say, texts, toast } from './shell.js';
+import { ask, body, element, failed, follow, gently, keys, onChoice, say, texts, toast } from './shell.js';
 import { advance, send, time } from './ris.js';
 import { buttons } from './schedule-step.js';
 
@@ -46,7 +46,7 @@ const card = step => board.querySelector(`.step[data-step="${step}"]`);
 
 const now = board.querySelector('.now');
 if (now) frame().scrollTop = Math.max(0, now.offsetTop - frame().clientHeight / 3);
-follow(() => refresh(), { feed: '/ris/events', since: Number(board.querySelector('[data-last]').dataset.last) });
+follow(gently(refresh), { feed: '/ris/events', since: Number(board.querySelector('[data-last]').dataset.last) });
 setInterval(() => document.hidden || refresh(), ROW * 60_000); // the line of the present goes on
 
 // -- moving and planning
@@ -315,7 +315,7 @@ keys.set('b', () => {
 // -- filters and keys
 
 const filters = document.getElementById('shown');
-filters.addEventListener('change', () => filters.requestSubmit());
+onChoice(filters, () => filters.requestSubmit());
 for (const each of document.querySelectorAll('[data-key]')) keys.set(each.dataset.key, () => location.assign(each.href));
 function next(by) {
   const all = [...board.querySelectorAll('[data-step], [data-procedure]')];

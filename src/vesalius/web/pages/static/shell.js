@@ -160,3 +160,45 @@ document.addEventListener('visibilitychange', attend);
 
 offerUploads();
 if (document.getElementById('hits')) import('./search.js');
+
+// At most once in so many milliseconds, and never beside itself: on a busy day the picture comes all the same.
+export function gently(work, pause = 1000) {
+  let timer = 0;
+  let running = false;
+  let again = false;
+  let last = 0;
+  const soon = () => {
+    if (running) again = true;
+    else timer ||= setTimeout(run, Math.max(0, last + pause - Date.now()));
+  };
+  const run = async () => {
+    timer = 0;
+    running = true;
+    try {
+      await work();
+    } finally {
+      running = false;
+      last = Date.now();
+      if (again) {
+        again = false;
+        soon();
+      }
+    }
+  };
+  return soon;
+}
+
+// Filters take effect when they are chosen; a date that is being typed, when the typing pauses (WCAG 3.2.2).
+export function onChoice(form, act) {
+  let timer = 0;
+  let typed = 0;
+  form.addEventListener('keydown', event => {
+    if (event.target.type === 'date' && event.key !== 'Enter') typed = Date.now();
+  });
+  form.addEventListener('change', event => {
+    if (!event.target.matches('select, input[type=date]')) return;
+    clearTimeout(timer);
+    if (event.target.type === 'date' && Date.now() - typed < 500) timer = setTimeout(act, 1200);
+    else act();
+  });
+}

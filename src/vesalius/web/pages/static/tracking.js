@@ -1,5 +1,5 @@
 // The board moves by itself: whatever becomes of the workflow, the same part of the page is asked for again.
-import { body, follow, keys, say } from './shell.js';
+import { body, follow, keys, onChoice, say } from './shell.js';
 
 const board = document.getElementById('board');
 const told = document.getElementById('told');
@@ -51,10 +51,10 @@ function soon() {
 }
 
 follow(soon, { feed: '/ris/events', since: Number(document.getElementById('as-of').dataset.last) });
-setInterval(refresh, 20_000); // minutes pass, too
+setInterval(() => document.hidden || refresh(), 20_000); // minutes pass, too
 addEventListener('pageshow', event => { if (event.persisted) refresh(); });
 
-form?.addEventListener('change', () => form.submit());
+if (form) onChoice(form, () => form.submit());
 for (const link of document.querySelectorAll('a[data-key]')) keys.set(link.dataset.key, () => link.click());
 function step(by) {
   const rows = [...board.querySelectorAll('a.row')];
