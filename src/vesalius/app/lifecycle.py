@@ -190,6 +190,8 @@ class Supervisor:
             if self._stops or time.monotonic() > end:
                 return False
             self._sleep(wake, 1.0)
+            if all(child.ready for child in self._children):
+                break  # the service may have been seen as ready: what ends from here on is started again
             if self._reap():
                 log.error("start-failed", hint="a worker ended before it was ready; see the lines above")
                 return False
