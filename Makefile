@@ -7,7 +7,7 @@ ARGS   ?=
 # Tests wait more than they compute (servers that start, peers, kills): two files at once on each processor.
 JOBS   ?= $(shell expr 2 '*' $$(nproc 2>/dev/null || echo 1))
 # Real servers, browsers and kills on a busy machine: what fails is tried once more by itself, and named as a rerun.
-PARALLEL := -n $(JOBS) --dist loadfile --timeout 300 --durations 20 --durations-min 10 --reruns 1 --reruns-delay 3 -rR
+PARALLEL := -n $(JOBS) --dist loadfile --timeout 300 --durations 20 --durations-min 10 --reruns 1 --reruns-delay 3 -rfEsR
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
