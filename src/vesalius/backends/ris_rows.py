@@ -50,11 +50,6 @@ class Kind:
         return self.table.name
 
 
-def code_key(value: str, scheme: str) -> str:
-    """A code of the catalogue as one text: a backslash stands in neither (PS3.5 6.2)."""
-    return f"{value}\\{scheme}"
-
-
 KINDS: dict[type[Any], Kind] = {
     kind.noun: kind
     for kind in (
@@ -138,7 +133,7 @@ KINDS: dict[type[Any], Kind] = {
             Procedure,
             tables.ris_catalogue,
             {
-                "code": lambda one: code_key(one.code.value, one.code.scheme),
+                "code": lambda one: one.code.key,
                 "modality": lambda one: one.modality,
             },
             "code",

@@ -6,126 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesalius.cli import options, ris_orders, ris_performed, ris_reconcile
+from vesalius.cli import options, ris_catalogue, ris_orders, ris_performed, ris_reconcile
+from vesalius.cli.ris_catalogue import Aet
 
 if TYPE_CHECKING:
     from vesalius.app.wiring import Archive
     from vesalius.model.orders import Patient
 
 app = typer.Typer(no_args_is_help=True, help="The radiology workflow: patients, orders, schedule, reconciliation.")
-stations = typer.Typer(no_args_is_help=True, help="The machines that have a worklist.")
-procedures = typer.Typer(no_args_is_help=True, help="The catalogue: what can be ordered.")
 patients = typer.Typer(no_args_is_help=True, help="Patients, and records that were merged.")
 
-Aet = Annotated[str, typer.Argument(metavar="AET", help="AE title of the station.", show_default=False)]
 PatientId = Annotated[str, typer.Argument(metavar="PATIENT_ID", help="Patient ID, or ID^ISSUER.", show_default=False)]
 Why = Annotated[str, typer.Option("--why", help="Why: it is kept with the change.")]
-
-
-def add_station(
-    aet: Aet,
-    modality: Annotated[str, typer.Argument(metavar="MODALITY", help="CT, MR, US, ...", show_default=False)],
-    name: Annotated[str, typer.Option(help="For people.")] = "",
-    department: Annotated[str, typer.Option(help="Its stations see each other's worklist.")] = "",
-    room: Annotated[str, typer.Option(help="Where it stands.")] = "",
-    hours: Annotated[str, typer.Option(help="Days 1-7 and times: '12345 0700-1800, 6 0800-1200'.")] = "",
-    sees: Annotated[str, typer.Option(help="Further departments whose worklist it sees; * for all.")] = "",
-    data: options.Data = None,
-    config: options.Config = None,
-) -> None:
-    """Add a station, or change the one with this AE title.
-
-    Example:
-
-      vesalius ris stations add CT1 CT --department RAD --hours '12345 0700-1800'
-    """
-    from vesalius.cli.output import note
-    from vesalius.model.orders import Station
-    from vesalius.ris import catalogue
-
-    seen = tuple(filter(None, (part.strip() for part in sees.split(","))))
-    station = Station(aet, name, modality.upper(), department, room, seen, catalogue.hours(hours))
-    with options.archive(data, config, must_exist=False) as archive:
-        archive.ris.change(lambda work: catalogue.save_station(work, options.by(archive), station))
-    note(f"{aet}: {station.modality} in {department or 'no department'}")
-
-
-def list_stations(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
-    """List the stations.
-
-    Example:
-
-      vesalius ris stations list
-    """
-    from vesalius.cli import output
-    from vesalius.model.orders import Station
-
-    with options.archive(data, config) as archive:
-        found = archive.ris.look(lambda view: view.find(Station))
-    columns = ["aet", "name", "modality", "department", "room", "active"]
-    rows = [{name: getattr(one, name) for name in columns} for one in found]
-    output.listing(rows, columns, json=json, empty="No stations. Add one: vesalius ris stations add AET MODALITY")
-
-
-def remove_station(aet: Aet, data: options.Data = None, config: options.Config = None) -> None:
-    """Take a station out of use; what it did stays.
-
-    Example:
-
-      vesalius ris stations remove CT1
-    """
-    from vesalius.cli.output import note
-    from vesalius.ris import catalogue
-
-    with options.archive(data, config) as archive:
-        archive.ris.change(lambda work: catalogue.remove_station(work, options.by(archive), aet))
-    note(f"{aet} is out of use.")
-
-
-def add_procedure(
-    code: Annotated[str, typer.Argument(metavar="CODE", show_default=False)],
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    modality: Annotated[str, typer.Argument(metavar="MODALITY", show_default=False)],
-    minutes: Annotated[int, typer.Option(min=1, help="How long it takes.")] = 15,
-    scheme: Annotated[str, typer.Option(help="Coding scheme.")] = "99LOCAL",
-    body_part: Annotated[str, typer.Option(help="Body part examined.")] = "",
-    data: options.Data = None,
-    config: options.Config = None,
-) -> None:
-    """Add a procedure to the catalogue, or change the one with this code.
-
-    Example:
-
-      vesalius ris procedures add CTHEAD 'CT of the head' CT --minutes 20
-    """
-    from vesalius.cli.output import note
-    from vesalius.model.orders import Code, Procedure
-    from vesalius.ris import catalogue
-
-    procedure = Procedure(Code(code, scheme, name), name, modality.upper(), minutes, body_part=body_part)
-    with options.archive(data, config, must_exist=False) as archive:
-        archive.ris.change(lambda work: catalogue.save_procedure(work, options.by(archive), procedure))
-    note(f"{code}: {name}, {minutes} minutes")
-
-
-def list_procedures(json: options.Json = False, data: options.Data = None, config: options.Config = None) -> None:
-    """List the catalogue.
-
-    Example:
-
-      vesalius ris procedures list --json
-    """
-    from vesalius.cli import output
-    from vesalius.model.orders import Procedure
-
-    with options.archive(data, config) as archive:
-        found = archive.ris.look(lambda view: view.find(Procedure))
-    rows = [
-        {"code": one.code.value, "scheme": one.code.scheme, "name": one.name, "modality": one.modality,
-         "minutes": one.minutes, "active": one.active}
-        for one in found
-    ]  # fmt: skip
-    output.listing(rows, ["code", "scheme", "name", "modality", "minutes", "active"], json=json, empty="No procedures.")
 
 
 def add_patient(
@@ -331,8 +223,6 @@ def _known(view: Any, archive: Archive, text: str) -> Patient:
 
 
 for _group, _name, _command in (
-    (stations, "add", add_station), (stations, "list", list_stations), (stations, "remove", remove_station),
-    (procedures, "add", add_procedure), (procedures, "list", list_procedures),
     (patients, "add", add_patient), (patients, "list", list_patients), (patients, "merge", merge_patients),
     (patients, "merges", list_merges),
     (patients, "unmerge", unmerge_patients), (app, "worklist", worklist), (app, "events", events),
@@ -340,7 +230,8 @@ for _group, _name, _command in (
 ):  # fmt: skip
     _group.command(_name, help=options.help_of(_command))(_command)
 for _name, _sub in (
-    ("stations", stations), ("procedures", procedures), ("patients", patients), ("orders", ris_orders.orders),
+    ("stations", ris_catalogue.stations), ("rooms", ris_catalogue.rooms), ("procedures", ris_catalogue.procedures),
+    ("patients", patients), ("orders", ris_orders.orders),
     ("schedule", ris_orders.schedule), ("reconcile", ris_reconcile.app),
 ):  # fmt: skip
     app.add_typer(_sub, name=_name)

@@ -62,7 +62,7 @@ def add_order(
             wanted = []
             for code in codes:
                 found = catalogue.procedure_by_code(unit, code)
-                if found is None:
+                if found is None or not found.active:
                     raise NoSuchRecord(f"there is no procedure {code!r} in the catalogue")
                 wanted.append(
                     RequestedProcedure(0, 0, code=found.code, description=found.name, body_part=found.body_part)

@@ -7,7 +7,7 @@ import re
 
 from vesalius.model.errors import BadRecord, NoSuchRecord
 from vesalius.model.identifiers import is_valid_aet
-from vesalius.model.orders import By, Hours, Procedure, Room, Station
+from vesalius.model.orders import By, Code, Hours, Procedure, Room, Station
 from vesalius.ports.ris import RisView, RisWork
 
 _HOURS = re.compile(r"([1-7]+) ?([0-2]\d[0-5]\d)-([0-2]\d[0-5]\d)")
@@ -25,8 +25,10 @@ def save_procedure(work: RisWork, by: By, procedure: Procedure) -> Procedure:
 
 def procedure_by_code(view: RisView, code: str, scheme: str = "") -> Procedure | None:
     """A procedure by code and scheme; without a scheme, the only one with this code."""
-    found = [one for one in view.find(Procedure) if one.code.value == code and scheme in ("", one.code.scheme)]
-    return found[0] if len(found) == 1 or (found and scheme) else None
+    if scheme:
+        return view.first(Procedure, code=Code(code, scheme).key)
+    found = [one for one in view.find(Procedure) if one.code.value == code]
+    return found[0] if len(found) == 1 else None
 
 
 def save_station(work: RisWork, by: By, station: Station) -> Station:

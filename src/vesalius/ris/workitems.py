@@ -245,9 +245,8 @@ def _with_cancellation(values: Values, at: str, asked: Values) -> Values:
         first[w.CANCELLED_AT] = (_moment(at),)
     if not first.get(w.DISCONTINUATION_REASONS):
         first[w.DISCONTINUATION_REASONS] = asked.get(w.DISCONTINUATION_REASONS) or (w.UNSPECIFIED_REASON,)
-    for tag in (w.REASON_FOR_CANCELLATION,):
-        if asked.get(tag) and not first.get(tag):
-            first[tag] = asked[tag]
+    if asked.get(w.REASON_FOR_CANCELLATION) and not first.get(w.REASON_FOR_CANCELLATION):
+        first[w.REASON_FOR_CANCELLATION] = asked[w.REASON_FOR_CANCELLATION]
     return {**values, w.PROGRESS: (first, *items[1:])}
 
 

@@ -36,6 +36,21 @@ def test_from_a_station_to_the_worklist_and_back_by_commands_alone(tmp_path: Pat
     assert missing.returncode == 4
 
 
+def test_rooms_are_told_with_their_stations_and_a_removed_procedure_is_ordered_no_more(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    vesalius("ris", "rooms", "add", "Room 1", "--department", "RAD", "--location", "Floor 2", data=data)
+    vesalius("ris", "stations", "add", "CT1", "CT", "--room", "Room 1", data=data)
+    assert listing("ris", "rooms", "list", data=data) == [
+        {"name": "Room 1", "department": "RAD", "location": "Floor 2", "stations": ["CT1"]}
+    ]
+    vesalius("ris", "patients", "add", "4711", "Doe^Jane", data=data)
+    vesalius("ris", "procedures", "add", "CTHEAD", "CT of the head", "CT", data=data)
+    vesalius("ris", "procedures", "remove", "CTHEAD", data=data)
+    assert [one["active"] for one in listing("ris", "procedures", "list", data=data)] == [False]
+    refused = vesalius("ris", "orders", "add", "4711", "CTHEAD", data=data, check=False)
+    assert refused.returncode == 4 and "CTHEAD" in refused.stderr
+
+
 def test_the_demo_plans_a_day_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for _ in range(2):
