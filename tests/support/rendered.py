@@ -20,21 +20,13 @@ from tests.support.data import need_shared_data
 from tests.support.dcmtk import need
 from tests.support.generate import ct, part10, uid
 from tests.support.server import Server, running_server, vesalius
+from tests.support.web import Answer
 
 Pixels = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(Answer):
     """An answer of the service."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
 
     @property
     def pixels(self) -> Pixels:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
@@ -35,8 +34,6 @@ from vesalius.ports.jobs import Jobs, Lease, LeaseLost
 from vesalius.standard import statuses
 from vesalius.standard.sop_classes import STORAGE_COMMITMENT
 from vesalius.wire.dimse_commands import CommandField
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 

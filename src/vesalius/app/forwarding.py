@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 import structlog
 
@@ -33,8 +32,6 @@ from vesalius.ports.ris import RisWork
 from vesalius.ris import forward
 from vesalius.ris.forward import DUTY, Message
 from vesalius.standard import statuses
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 

@@ -11,7 +11,6 @@ there to a peer whose right to workitems was taken away since it subscribed (thr
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
 
 import structlog
 
@@ -28,8 +27,6 @@ from vesalius.model.errors import ClassNotSupported, VesaliusError
 from vesalius.model.workitems import Report
 from vesalius.ports.jobs import Lease, LeaseLost
 from vesalius.ports.workitems import Workitems
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 

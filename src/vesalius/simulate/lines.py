@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from vesalius.dimse import c_echo, contexts
 from vesalius.dimse.association import Association as AnyAssociation
@@ -54,19 +55,15 @@ class Line:
         """Associate for the time of the block. Raises one of `AWAY`."""
         if not self.up:
             raise PeerUnreachable(f"{self.peer.name}: the line is cut")
-        assoc = await Association.connect(
+        async with Association.open(
             self.peer, proposals, calling_aet=calling_aet, settings=self._settings,
             tls=self._tls if self.peer.tls else None, provides=provides,
-        )  # fmt: skip
-        self._open.add(assoc)
-        try:
-            yield assoc
-        except BaseException:
-            assoc.abort(0, 0, "given up by this side")
-            raise
-        finally:
-            self._open.discard(assoc)
-            await assoc.release()
+        ) as assoc:  # fmt: skip
+            self._open.add(assoc)
+            try:
+                yield assoc
+            finally:
+                self._open.discard(assoc)
 
     def cut(self) -> None:
         """Pull the cable."""
@@ -106,12 +103,11 @@ def commitment_events(taken: ResultTaken) -> Mapping[int, Handler]:
     return {CommandField.N_EVENT_REPORT_RQ: NProvider(perform), CommandField.C_ECHO_RQ: c_echo.provide}
 
 
-class ResultTaken:
+class ResultTaken(Protocol):
     """Who hears of results: every scanner behind one listener."""
 
     async def take(self, result: CommitmentResult) -> bool:
         """Whether it was for a request of ours; True once it is kept."""
-        raise NotImplementedError
 
 
 _LISTENS = {

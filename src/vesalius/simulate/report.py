@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vesalius.dimse import n_mpps
-from vesalius.dimse.errors import OperationFailed
 from vesalius.model import reading
 from vesalius.model.errors import ClassNotSupported
 from vesalius.simulate.exams import Exam
 from vesalius.simulate.fetch import Archive, Found, digest
 from vesalius.simulate.hospital import Played, case_of
-from vesalius.simulate.lines import AWAY, Partners
+from vesalius.simulate.lines import Partners
 from vesalius.simulate.plan import NEVER_DONE, Case, Day, Kind
 from vesalius.simulate.scanner import steps_of
 
@@ -301,6 +300,3 @@ async def listed_in_time(day: Day, played: Played, house: House, seconds: float)
 
 def _accession(exams: list[Exam]) -> str:
     return exams[0].accession
-
-
-NOT_NOW = (*AWAY, OperationFailed)

@@ -33,7 +33,7 @@ from vesalius.simulate.exams import COMPLETED, DISCONTINUED, IN_PROGRESS, Exam, 
 from vesalius.simulate.faults import FAULTS, RIGHT, Behaviour, Stage
 from vesalius.simulate.habits import Habits, PowerCut, Told
 from vesalius.simulate.items import start_of, step_id
-from vesalius.simulate.lines import AWAY, Line, Partners, ResultTaken, commitment_events
+from vesalius.simulate.lines import AWAY, Line, Partners, commitment_events
 from vesalius.simulate.phantom import Acquisition, Device, charset_of, make, wrongly_declared
 from vesalius.simulate.steps import begins, ends
 from vesalius.standard import statuses
@@ -48,7 +48,7 @@ def behaviour_of(exam: Exam) -> Behaviour:
     return FAULTS[exam.fault] if exam.fault else RIGHT
 
 
-class Scanner(ResultTaken):
+class Scanner:
     """One device with its disk."""
 
     def __init__(
@@ -378,7 +378,7 @@ async def steps_of(line: Line, aet: str, day: str = "") -> list[Values]:
         return [item async for item in worklist.find(assoc, keys, charsets=("ISO_IR 192",))]
 
 
-class Desk(ResultTaken):
+class Desk:
     """Hands results to the scanner that asked: several may be behind one port."""
 
     def __init__(self) -> None:

@@ -9,11 +9,12 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 
+import msgspec
 import zstandard
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vesalius.web.negotiation import choose_encoding
+from vesalius.web.negotiation import JSON, choose_encoding
 
 SMALLEST_COMPRESSED = 1024  # bytes; below this a coding costs more than it saves
 
@@ -39,6 +40,11 @@ def not_modified(request: Request, tag: str) -> Response | None:
     if tag.removeprefix("W/") in tags or "*" in tags:
         return Response(None, 304, {"ETag": tag, **REVALIDATE})
     return None
+
+
+def momentary(body: object, status: int = 200) -> Response:
+    """What is so at this moment, as JSON that nobody keeps."""
+    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, JSON)
 
 
 def compress(body: bytes, coding: str) -> bytes:

@@ -14,8 +14,7 @@ from starlette.routing import Route
 
 from vesalius.model.entities import Event
 from vesalius.web.context import WebContext
-from vesalius.web.feed import LIMIT, LIVE_SINCE, SINCE, Feed, Source
-from vesalius.web.openapi_types import JSON_ERROR, Operation
+from vesalius.web.feed import Feed, Source, operations
 
 
 def told(event: Event) -> dict[str, object]:
@@ -43,8 +42,7 @@ def gathered(events: Sequence[Event]) -> list[dict[str, object]]:
 
 def routes(ctx: WebContext) -> list[Route]:
     """`/changes` and `/events`."""
-    feed = Feed(ctx, Source(ctx.index.last_event, ctx.index.events, told, gathered), f"{ctx.view.api}/changes")
-    return [Route("/changes", feed.changes, methods=["GET"]), Route("/events", feed.events, methods=["GET"])]
+    return Feed(ctx, Source(ctx.index.last_event, ctx.index.events, told, gathered)).routes()
 
 
 _EVENT = {
@@ -57,22 +55,9 @@ _EVENT = {
     },
 }
 
-OPERATIONS = (
-    Operation(
-        "get", "/changes", "What became of the archive after an event",
-        parameters=(SINCE, LIMIT),
-        responses={
-            200: {"type": "object", "required": ["events", "last", "more"], "properties": {
-                "events": {"type": "array", "items": _EVENT},
-                "last": {"type": "integer"},
-                "more": {"type": "boolean"}}},
-            400: JSON_ERROR,
-        },
-    ),
-    Operation(
-        "get", "/events", "The same as it happens: server-sent events, gathered by study",
-        parameters=(LIVE_SINCE,),
-        responses={200: None, 400: JSON_ERROR, 503: JSON_ERROR},
-        media_type="text/event-stream",
-    ),
-)  # fmt: skip
+OPERATIONS = operations(
+    "",
+    _EVENT,
+    "What became of the archive after an event",
+    "The same as it happens: server-sent events, gathered by study",
+)

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from vesalius.archive.delete import LONGEST_TEXT, CannotUndelete, Delete
 from vesalius.model.entities import Deletion, Level
+from vesalius.web.answers import momentary
 from vesalius.web.body import Body
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
@@ -79,7 +80,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
             limit=MOST_LISTED if limit is None else min(limit, MOST_LISTED),
         )
         body = {"deletions": [described(one, delete.ends(one)) for one in found]}
-        return Response(msgspec.json.encode(body), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(body)
 
     async def undelete(request: Request) -> Response:
         if parse_content_type(request.headers.get("content-type", "")).essence != JSON:

@@ -1,4 +1,4 @@
-"""What happens, told as it does: the live half of a change feed (server-sent events), whatever it tells of.
+"""What happens, told as it does: a change feed and the same live (server-sent events), whatever it tells of.
 
 Theory. A feed is a sequence of events whose ids are visible in their order, so a reader that remembers the last id
 misses nothing, whatever happens to it, the server or the connection; the browser does so by itself (Last-Event-ID).
@@ -9,20 +9,22 @@ up is not waited for, it reads on from where it is. Their number is bounded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from vesalius.model.errors import VesaliusError
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import number
-from vesalius.web.openapi_types import Value
+from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
 
 LOOK = 0.5  # seconds between two looks for news
 BEAT = 15.0  # seconds after which a silent stream says that it lives
@@ -58,17 +60,72 @@ class Source(Generic[E]):
     gathered: Callable[[Sequence[E]], list[dict[str, object]]]  # what a page needs to know of many
 
 
-@dataclass(slots=True)
-class Feed(Generic[E]):
-    """Answers from a source, and wakes the listeners of one process when there is news."""
+class News:
+    """Wakes the listeners of one process when there is something newer than they know."""
 
-    ctx: WebContext
-    source: Source[E]
-    instead: str  # what those may ask who cannot listen
-    listeners: int = 0
-    newest: int = -1  # the last event that was looked at
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _task: asyncio.Task[None] | None = None
+    def __init__(self, ctx: WebContext, last: Callable[[], int], instead: str) -> None:
+        """`last` gives the newest event, and blocks; `instead`: what those may ask who cannot listen."""
+        self.ctx = ctx
+        self.listeners = 0
+        self.newest = -1  # the last event that was looked at
+        self._last = last
+        self._instead = instead
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self) -> None:
+        """One more listener. Raises `Problem` (503) when there are as many as there may be."""
+        if self.listeners >= self.ctx.view.listeners:
+            raise Problem(503, "as many listen to events as may", f"Ask again later, or poll {self._instead}.")
+        self.listeners += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._look())
+
+    def leave(self) -> None:
+        """One less."""
+        self.listeners -= 1
+        if not self.listeners and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def wait(self, since: int, seconds: float) -> None:
+        """Until there is an event after `since`, or so long."""
+        if self.newest > since:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), seconds)
+
+    async def _look(self) -> None:
+        while True:
+            if self.ctx.closing.is_set():
+                self._news.set()
+                return
+            try:
+                newest = await self.ctx.call(self._last)
+            except (VesaliusError, Problem):
+                newest = self.newest  # away for a moment: its listeners wait on
+            if newest != self.newest:
+                self.newest = newest
+                self._news.set()
+                self._news = asyncio.Event()
+            await asyncio.sleep(LOOK)
+
+
+class Feed(News, Generic[E]):
+    """Answers from a source, and the same as it happens."""
+
+    def __init__(self, ctx: WebContext, source: Source[E], root: str = "") -> None:
+        """`root` stands before `/changes` and `/events`."""
+        super().__init__(ctx, source.newest, f"{ctx.view.api}{root}/changes")
+        self.source = source
+        self._root = root
+
+    def routes(self) -> list[Route]:
+        """Both, below the root."""
+        return [
+            Route(f"{self._root}/changes", self.changes, methods=["GET"]),
+            Route(f"{self._root}/events", self.events, methods=["GET"]),
+        ]
 
     async def changes(self, request: Request) -> Response:
         """Events after `since`, oldest first, and where to go on."""
@@ -98,21 +155,6 @@ class Feed(Generic[E]):
         self.join()
         return _Stream(self, since)
 
-    def join(self) -> None:
-        """One more listener. Raises `Problem` (503) when there are as many as there may be."""
-        if self.listeners >= self.ctx.view.listeners:
-            raise Problem(503, "as many listen to events as may", f"Ask again later, or poll {self.instead}.")
-        self.listeners += 1
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._look())
-
-    def leave(self) -> None:
-        """One less."""
-        self.listeners -= 1
-        if not self.listeners and self._task is not None:
-            self._task.cancel()
-            self._task = None
-
     async def live(self, since: int) -> AsyncIterator[bytes]:
         """The stream of one listener, without an end."""
         yield b"retry: %d\nid: %d\ndata: {}\n\n" % (RETRY, since)
@@ -136,29 +178,28 @@ class Feed(Generic[E]):
             if len(found) < PAGE:
                 await self.wait(since, BEAT)
 
-    async def wait(self, since: int, seconds: float) -> None:
-        """Until there is an event after `since`, or so long."""
-        if self.newest > since:
-            return
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except TimeoutError:
-            pass
 
-    async def _look(self) -> None:
-        while True:
-            if self.ctx.closing.is_set():
-                self._news.set()
-                return
-            try:
-                newest = await self.ctx.call(self.source.newest)
-            except (VesaliusError, Problem):
-                newest = self.newest  # away for a moment: its listeners wait on
-            if newest != self.newest:
-                self.newest = newest
-                self._news.set()
-                self._news = asyncio.Event()
-            await asyncio.sleep(LOOK)
+def operations(root: str, event: Schema, changes: str, events: str) -> tuple[Operation, Operation]:
+    """Both for the OpenAPI document; `changes` and `events` say what they tell of."""
+    return (
+        Operation(
+            "get", f"{root}/changes", changes,
+            parameters=(SINCE, LIMIT),
+            responses={
+                200: {"type": "object", "required": ["events", "last", "more"], "properties": {
+                    "events": {"type": "array", "items": event},
+                    "last": {"type": "integer"},
+                    "more": {"type": "boolean"}}},
+                400: JSON_ERROR,
+            },
+        ),
+        Operation(
+            "get", f"{root}/events", events,
+            parameters=(LIVE_SINCE,),
+            responses={200: None, 400: JSON_ERROR, 503: JSON_ERROR},
+            media_type="text/event-stream",
+        ),
+    )  # fmt: skip
 
 
 def _since(text: str | None) -> int | None:

@@ -24,11 +24,11 @@ from starlette.routing import BaseRoute, Route
 
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.model.rendering import Window
-from vesalius.web.answers import REVALIDATE, not_modified
-from vesalius.web.body import Body
+from vesalius.web.answers import REVALIDATE, momentary, not_modified
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, number, parse_content_type, single
+from vesalius.web.json_body import json_body
+from vesalius.web.negotiation import JSON, number, single
 from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, WHO_TEXT, Operation, Value
 from vesalius.web.render_parameters import number_of, parameters_of, render_parameters
 from vesalius.web.volume_parameters import ERRORS, INTERPOLATIONS, WISHES, Parameters, millimetres, one_of
@@ -187,11 +187,11 @@ class Fusion:
             }
 
         told = await self._ctx.heavy(look)
-        return Response(msgspec.json.encode(told), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(told)
 
     async def register(self, request: Request) -> Response:
         """`/registrations`."""
-        wanted = await json_body(request, self._ctx, _Registration)
+        wanted = await json_body(request, self._ctx, _Registration, BODY)
         pair = Pair(Wanted(wanted.fixed), Wanted(wanted.moving))
         for uid in (wanted.fixed, wanted.moving):
             if not is_tolerable_uid(uid):
@@ -257,17 +257,6 @@ def made_by(ctx: WebContext, who: str, description: str) -> Made:
         raise Problem(400, "who is a person's name of at most 64 characters")
     at = datetime.fromisoformat(ctx.clock.utc()).replace(tzinfo=None)
     return Made(who or "Vesalius", at, ctx.view.version, description)
-
-
-async def json_body(request: Request, ctx: WebContext, kind: type[Any]) -> Any:
-    """The body as a struct. Raises `Problem` (400, 413, 415)."""
-    if parse_content_type(request.headers.get("content-type", "")).essence != JSON:
-        raise Problem(415, "the body must be JSON")
-    data = await Body(request, limit=BODY, idle=ctx.view.upload_idle).whole()
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, f"the body cannot be read: {error}") from None
 
 
 def _shown(volume: Volume, window: Window) -> dict[str, Any]:

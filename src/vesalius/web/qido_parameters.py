@@ -11,7 +11,7 @@ answered, and a warning says so. A parameter stands once, but for `includefield`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vesalius.model.attributes import ATTRIBUTES, BY_TAG, SEQUENCES, ColumnKind
@@ -32,7 +32,8 @@ _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 # Text that may hold several values, split as C-FIND splits it (PS3.5 6.4).
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
-_RESERVED = frozenset(
+# What is no key in a search (PS3.18 8.3.4).
+RESERVED = frozenset(
     {"accept", "charset", "fuzzymatching", "emptyvaluematching", "multiplevaluematching", "includefield", "limit"}
     | {"offset"}
 )
@@ -135,6 +136,40 @@ class Keys:
         self.asked.add(path[0])
 
 
+def divided(parameters: Iterable[tuple[str, str]]) -> tuple[list[tuple[tuple[int, ...], str]], dict[str, list[str]]]:
+    """The keys of a query string, in their order, and the values of what is no key. Raises `Problem` (400)."""
+    pairs = list(parameters)
+    if len(pairs) > MOST_PARAMETERS:
+        raise Problem(400, f"more than {MOST_PARAMETERS} query parameters")
+    keys: list[tuple[tuple[int, ...], str]] = []
+    reserved: dict[str, list[str]] = {}
+    for name, text in pairs:
+        if name in RESERVED:
+            reserved.setdefault(name, []).append(text)
+        else:
+            keys.append((attribute_path(name), text))
+    return keys, reserved
+
+
+def included(reserved: Mapping[str, Sequence[str]]) -> tuple[bool, list[tuple[int, ...]]]:
+    """Whether all fields are asked for, and those that are by name. Raises `Problem` (400)."""
+    names = [name.strip() for text in reserved.get("includefield", ()) for name in text.split(",") if name.strip()]
+    if len(names) > MOST_PARAMETERS:
+        raise Problem(400, f"more than {MOST_PARAMETERS} included fields")
+    fields = [attribute_path(name) for name in names if name.lower() != "all"]
+    return len(fields) < len(names), fields
+
+
+def options(reserved: dict[str, list[str]], *, relational: bool = False) -> Options:
+    """How to match (PS3.18 8.3.4.3 to 8.3.4.6). Raises `Problem` (400)."""
+    return Options(
+        relational=relational,
+        fuzzy_names=flag(reserved, "fuzzymatching"),
+        empty_value_matching=flag(reserved, "emptyvaluematching"),
+        multiple_value_matching=flag(reserved, "multiplevaluematching"),
+    )
+
+
 def understand(
     target: Target, parameters: Iterable[tuple[str, str]], most: int, limits: QueryLimits = LIMITS
 ) -> Search:
@@ -142,16 +177,9 @@ def understand(
 
     Raises `Problem` (400), and what `query_parser.parse` raises for values that cannot be read.
     """
-    pairs = list(parameters)
-    if len(pairs) > MOST_PARAMETERS:
-        raise Problem(400, f"more than {MOST_PARAMETERS} query parameters")
-    reserved: dict[str, list[str]] = {}
+    matched, reserved = divided(parameters)
     keys = Keys()
-    for name, text in pairs:
-        if name in _RESERVED:
-            reserved.setdefault(name, []).append(text)
-            continue
-        path = attribute_path(name)
+    for path, text in matched:
         if path[0] not in _ANSWERED and _is_kept(path, target.level):
             keys.match(path, text)
         elif target.level is Level.IMAGE and _is_in_headers(path):
@@ -161,18 +189,14 @@ def understand(
         else:
             keys.ignored.append(path[0])
     named_above = _name_path(keys, target)
-    fields = [name for text in reserved.get("includefield", ()) for name in text.split(",") if name.strip()]
-    if len(fields) > MOST_PARAMETERS:
-        raise Problem(400, f"more than {MOST_PARAMETERS} included fields")
-    if any(name.strip().lower() == "all" for name in fields):
+    everything, fields = included(reserved)
+    if everything:
         _include_all(keys, target.level)
-    for name in fields:
-        if name.strip().lower() != "all":
-            path = attribute_path(name.strip())
-            if path[0] not in _ANSWERED and _is_kept(path, target.level):
-                keys.include(path)
-            elif target.level is Level.IMAGE and _is_in_headers(path):
-                keys.fields.append(path)
+    for path in fields:
+        if path[0] not in _ANSWERED and _is_kept(path, target.level):
+            keys.include(path)
+        elif target.level is Level.IMAGE and _is_in_headers(path):
+            keys.fields.append(path)
     beyond = Beyond(tuple(keys.beyond.items()), tuple(keys.fields))
     beyond.check()
     if beyond:
@@ -189,12 +213,7 @@ def understand(
         keys.values,
         Root.STUDY,
         target.level,
-        Options(
-            relational=True,
-            fuzzy_names=flag(reserved, "fuzzymatching"),
-            empty_value_matching=flag(reserved, "emptyvaluematching"),
-            multiple_value_matching=flag(reserved, "multiplevaluematching"),
-        ),
+        options(reserved, relational=True),
         limit=most if limit is None else min(limit, most),
         offset=offset,
         limits=limits,

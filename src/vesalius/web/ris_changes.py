@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from vesalius.model.orders import RisEvent
 from vesalius.web.context import WebContext
-from vesalius.web.feed import LIMIT, LIVE_SINCE, SINCE, Feed, Source
-from vesalius.web.openapi_types import JSON_ERROR, Operation
+from vesalius.web.feed import Feed, Source, operations
+
+ROOT = "/ris"
 
 
 def told(event: RisEvent) -> dict[str, object]:
@@ -56,8 +57,7 @@ def routes(ctx: WebContext) -> list[Route]:
     def read(since: int, most: int) -> Sequence[RisEvent]:
         return ris.look(lambda view: view.events(since, limit=most))
 
-    feed = Feed(ctx, Source(newest, read, told, gathered), f"{ctx.view.api}/ris/changes")
-    return [Route("/ris/changes", feed.changes, methods=["GET"]), Route("/ris/events", feed.events, methods=["GET"])]
+    return Feed(ctx, Source(newest, read, told, gathered), ROOT).routes()
 
 
 _EVENT = {
@@ -70,22 +70,9 @@ _EVENT = {
     },
 }
 
-OPERATIONS = (
-    Operation(
-        "get", "/ris/changes", "What became of orders, steps and patients after an event",
-        parameters=(SINCE, LIMIT),
-        responses={
-            200: {"type": "object", "required": ["events", "last", "more"], "properties": {
-                "events": {"type": "array", "items": _EVENT},
-                "last": {"type": "integer"},
-                "more": {"type": "boolean"}}},
-            400: JSON_ERROR,
-        },
-    ),
-    Operation(
-        "get", "/ris/events", "The same as it happens: server-sent events, each change once",
-        parameters=(LIVE_SINCE,),
-        responses={200: None, 400: JSON_ERROR, 503: JSON_ERROR},
-        media_type="text/event-stream",
-    ),
-)  # fmt: skip
+OPERATIONS = operations(
+    ROOT,
+    _EVENT,
+    "What became of orders, steps and patients after an event",
+    "The same as it happens: server-sent events, each change once",
+)

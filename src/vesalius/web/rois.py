@@ -22,9 +22,11 @@ from starlette.routing import BaseRoute, Route
 from vesalius.model.entities import Level
 from vesalius.model.errors import NoSuchInstance, NoVolume
 from vesalius.model.identifiers import is_tolerable_uid
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.fusion import json_body, made_by
+from vesalius.web.fusion import BODY, made_by
+from vesalius.web.json_body import json_body
 from vesalius.web.negotiation import JSON
 from vesalius.web.openapi_types import JSON_ERROR, PART_NUMBER, UID_TEXT, WHO_TEXT, Operation, Value
 from vesalius.web.spaces import read
@@ -70,7 +72,7 @@ class Rois:
 
     async def statistics(self, request: Request) -> Response:
         """`/roi/statistics`."""
-        asked: _Roi = await json_body(request, self._ctx, _Roi)
+        asked = await json_body(request, self._ctx, _Roi, BODY)
         wanted = _wanted(asked.series, asked.unit, asked.part)
         if asked.space and not is_tolerable_uid(asked.space):
             raise Problem(400, "space is no Series Instance UID")
@@ -87,7 +89,7 @@ class Rois:
             answer = await stay(request, self._ctx.heavy_task(figures))
         except ClientLeft:
             return Response(None, LEFT)
-        return Response(msgspec.json.encode(answer), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(answer)
 
     def _way(self, volume: Volume, series: str) -> Transform:
         """From points of the volume to points of another series' space."""
@@ -117,7 +119,7 @@ class Rois:
 
     async def keep(self, request: Request) -> Response:
         """`POST /measurements`."""
-        asked: _Measurements = await json_body(request, self._ctx, _Measurements)
+        asked = await json_body(request, self._ctx, _Measurements, BODY)
         wanted = _wanted(asked.series, asked.unit, asked.part)
         if not 1 <= len(asked.measurements) <= MOST_MEASUREMENTS:
             raise Problem(400, f"a report has 1 to {MOST_MEASUREMENTS} measurements")
@@ -205,7 +207,7 @@ class Rois:
                     "measurements": [asdict(each) for each in found]}  # fmt: skip
 
         answer = await self._ctx.call(look)
-        return Response(msgspec.json.encode(answer), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(answer)
 
 
 def _wanted(series: str, unit: str, part: float | None) -> Wanted:

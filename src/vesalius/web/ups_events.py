@@ -28,7 +28,7 @@ from vesalius.ports.workitems import Workitems
 from vesalius.standard.sop_classes import UPS_PUSH
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.feed import BEAT, Feed, Source
+from vesalius.web.feed import BEAT, News
 
 PATHS = ("/ws/subscribers/{aet}", "/subscribers/{aet}")
 
@@ -61,9 +61,7 @@ def routes(ctx: WebContext) -> list[WebSocketRoute]:
     if ctx.workitems is None:
         return []
     kept = ctx.workitems
-    # Only its waking is used: what there is to say is read by each connection for itself.
-    source: Source[Report] = Source(kept.last_report, lambda since, most: (), lambda event: {}, lambda events: [])
-    feed = Feed(ctx, source, "the state of the workitem")
+    news = News(ctx, kept.last_report, "the state of the workitem")
 
     async def listen(socket: WebSocket) -> None:
         aet: str = socket.path_params["aet"]
@@ -73,15 +71,15 @@ def routes(ctx: WebContext) -> list[WebSocketRoute]:
         try:
             # Before it is open: whatever happens from then on is for this connection, too, however quick another is.
             heard_to = await ctx.call(kept.heard_to, aet)
-            feed.join()
+            news.join()
         except (Problem, VesaliusError):
             await socket.close(TRY_LATER)
             return
         try:
             await socket.accept()
-            await _Connection(ctx, kept, feed, socket, aet, heard_to).run()
+            await _Connection(ctx, kept, news, socket, aet, heard_to).run()
         finally:
-            feed.leave()
+            news.leave()
 
     return [WebSocketRoute(path, listen) for path in PATHS]
 
@@ -90,11 +88,11 @@ class _Connection:
     """One web socket."""
 
     def __init__(
-        self, ctx: WebContext, kept: Workitems, feed: Feed[Report], socket: WebSocket, aet: str, heard_to: int
+        self, ctx: WebContext, kept: Workitems, news: News, socket: WebSocket, aet: str, heard_to: int
     ) -> None:
         self._ctx = ctx
         self._kept = kept
-        self._feed = feed
+        self._news = news
         self._socket = socket
         self._aet = aet
         self._sent = heard_to  # the last report that this connection has behind it
@@ -127,7 +125,7 @@ class _Connection:
 
     async def _tell(self) -> None:
         while not self._ctx.closing.is_set():
-            looked_to = self._feed.newest  # before the look: news is what comes after it
+            looked_to = self._news.newest  # before the look: news is what comes after it
             reports = await self._next()
             for report in reports:
                 self._messages = self._messages % 0xFFFF + 1
@@ -139,7 +137,7 @@ class _Connection:
             if reports:
                 await self._remember(self._sent)
             else:
-                await self._feed.wait(looked_to, BEAT)
+                await self._news.wait(looked_to, BEAT)
 
     async def _next(self) -> list[Report]:
         try:

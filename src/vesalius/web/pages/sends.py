@@ -29,6 +29,7 @@ from starlette.routing import BaseRoute, Route
 from vesalius.model.entities import Level, Peer, StoredInstance
 from vesalius.model.errors import VesaliusError
 from vesalius.model.identifiers import is_tolerable_uid
+from vesalius.web.answers import momentary
 from vesalius.web.body import Body
 from vesalius.web.caller import Caller, Canceled, Sent
 from vesalius.web.context import WebContext
@@ -211,7 +212,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
             {"name": peer.name, "aet": peer.aet, "host": peer.host, "port": peer.port, "comment": peer.comment}
             for _, peer in sorted(peers.items())
         ]
-        return Response(msgspec.json.encode({"peers": told}), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary({"peers": told})
 
     found: list[BaseRoute] = [Route("/peers", listed, methods=["GET"], name="peers")]
     caller = ctx.caller
@@ -248,7 +249,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
 
     async def state(request: Request) -> Response:
         told = await ctx.call(sends.get, request.path_params["send"])
-        return Response(msgspec.json.encode(told), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(told)
 
     async def cancel(request: Request) -> Response:
         await ctx.call(sends.cancel, request.path_params["send"])

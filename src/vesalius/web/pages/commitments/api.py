@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from vesalius.archive.commit import Commit
 from vesalius.model.commitments import REASONS, Commitment, CommitmentState, Role
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, number, single
+from vesalius.web.negotiation import number, single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 from vesalius.web.pages.commitments import again
 from vesalius.web.pages.schedule.api import ref_of
@@ -36,10 +36,6 @@ def told(one: Commitment) -> dict[str, Any]:
         "state": one.state.value, "instances": one.instances, "failed": one.failed, "attempts": one.reports,
         "study": one.study, "at": one.at, "checked_at": one.checked_at, "done_at": one.done_at, "remark": one.remark,
     }  # fmt: skip
-
-
-def _answer(body: object) -> Response:
-    return Response(msgspec.json.encode(body), 200, {"Cache-Control": "no-store"}, JSON)
 
 
 def routes(ctx: WebContext) -> list[Route]:
@@ -66,7 +62,7 @@ def _routes(ctx: WebContext, commit: Commit) -> list[Route]:
             before=number(parameters, "before") or 0,
             limit=limit or 100,
         )
-        return _answer({"commitments": [told(one) for one in found]})
+        return momentary({"commitments": [told(one) for one in found]})
 
     def _whole(ref: int) -> dict[str, Any]:
         one = commit.kept.get(ref)
@@ -80,11 +76,11 @@ def _routes(ctx: WebContext, commit: Commit) -> list[Route]:
         return {**told(one), "named": named}
 
     async def one(request: Request) -> Response:
-        return _answer(await ctx.call(_whole, ref_of(request, "commitment")))
+        return momentary(await ctx.call(_whole, ref_of(request, "commitment")))
 
     async def once_more(request: Request) -> Response:
         made = await ctx.call(again, ctx, commit, ref_of(request, "commitment"))
-        return _answer(await ctx.call(_whole, made))
+        return momentary(await ctx.call(_whole, made))
 
     return [
         Route("/commitments", listed, methods=["GET"]),

@@ -138,6 +138,14 @@ def queues(desk: Hl7Desk) -> list[Queue]:
     return found
 
 
+def named(request: Request) -> tuple[str, int]:
+    """The way and the number that an address names. Raises `Problem` (404)."""
+    way = request.path_params["way"]
+    if way not in (IN, OUT):
+        raise Problem(404, "there is no such message")
+    return way, ref_of(request, "message")
+
+
 def one_of(desk: Hl7Desk, way: str, number: int) -> tuple[Line, str, str]:
     """A message with its text and that of its acknowledgement. Blocks. Raises `Problem` (404)."""
     if way == IN:
@@ -193,12 +201,6 @@ def _routes(ctx: WebContext, shell: Shell, desk: Hl7Desk) -> list[BaseRoute]:
 
     async def part(request: Request) -> Response:
         return await _log(request, "hl7_log-list.html")
-
-    def named(request: Request) -> tuple[str, int]:
-        way = request.path_params["way"]
-        if way not in (IN, OUT):
-            raise Problem(404, "there is no such message")
-        return way, ref_of(request, "message")
 
     async def message(request: Request) -> Response:
         line, text, ack = await ctx.call(one_of, desk, *named(request))

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from vesalius.ports.hl7 import InState, OutState
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.hl7_desk import Hl7Desk
-from vesalius.web.negotiation import JSON, number, single
+from vesalius.web.negotiation import number, single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
-from vesalius.web.pages.hl7_log import IN, OUT, Asked, Line, again, lines, one_of, queues
-from vesalius.web.pages.schedule.api import ref_of
+from vesalius.web.pages.hl7_log import IN, OUT, Asked, Line, again, lines, named, one_of, queues
 from vesalius.web.render_parameters import parameters_of
 
 MOST = 500
@@ -36,10 +35,6 @@ def told(line: Line) -> dict[str, Any]:
         "control_id": line.control_id, "state": line.state, "code": line.code, "error": line.error,
         "attempts": line.attempts, "done_at": line.done_at,
     }  # fmt: skip
-
-
-def _answer(body: object) -> Response:
-    return Response(msgspec.json.encode(body), 200, {"Cache-Control": "no-store"}, JSON)
 
 
 def routes(ctx: WebContext) -> list[Route]:
@@ -63,27 +58,21 @@ def _routes(ctx: WebContext, desk: Hl7Desk) -> list[Route]:
             number(parameters, "before") or 0,
         )  # fmt: skip
         found = await ctx.call(lines, desk, asked, limit or 100)
-        return _answer({"messages": [told(line) for line in found]})
-
-    def named(request: Request) -> tuple[str, int]:
-        way = request.path_params["way"]
-        if way not in (IN, OUT):
-            raise Problem(404, "there is no such message")
-        return way, ref_of(request, "message")
+        return momentary({"messages": [told(line) for line in found]})
 
     async def one(request: Request) -> Response:
         line, text, ack = await ctx.call(one_of, desk, *named(request))
-        return _answer({**told(line), "message": text, "acknowledgement": ack})
+        return momentary({**told(line), "message": text, "acknowledgement": ack})
 
     async def replay(request: Request) -> Response:
         way, message = named(request)
         await ctx.call(again, ctx, desk, way, message)
         line, _, _ = await ctx.call(one_of, desk, way, message)
-        return _answer(told(line))
+        return momentary(told(line))
 
     async def standing(_request: Request) -> Response:
         found = await ctx.call(queues, desk)
-        return _answer({"queues": [
+        return momentary({"queues": [
             {"destination": each.name, "waiting": each.waiting, "held": each.held, "oldest": each.oldest,
              "failures": each.failures, "not_before": each.not_before}
             for each in found

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from vesalius.model.orders import Item, Trouble
 from vesalius.ports.ris import Ris, RisView, RisWork
 from vesalius.ris import reconcile as verbs
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.negotiation import JSON, number, single
@@ -74,10 +75,6 @@ def _proposal(one: Candidate) -> dict[str, Any]:
     }
 
 
-def _answer(body: object) -> Response:
-    return Response(msgspec.json.encode(body), 200, {"Cache-Control": "no-store"}, JSON)
-
-
 def routes(ctx: WebContext) -> list[Route]:
     """Nothing where there is no workflow."""
     return [] if ctx.ris is None else _routes(ctx, ctx.ris)
@@ -96,7 +93,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
             raise Problem(400, f"limit is 1 to {MOST}")
         wanted = "" if state == "all" else state or "open"
         found = await ctx.call(ris.look, lambda view: cases(view, wanted, limit or 100))
-        return _answer({"items": [told(one) for one in found]})
+        return momentary({"items": [told(one) for one in found]})
 
     async def one(request: Request) -> Response:
         ref = ref_of(request, "item")
@@ -105,7 +102,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
             found = case(view, ref)
             return {**told(found), "proposals": [_proposal(each) for each in proposed(view, found, rules)]}
 
-        return _answer(await ctx.call(ris.look, look))
+        return momentary(await ctx.call(ris.look, look))
 
     async def repair(request: Request) -> Response:
         ref, wanted = ref_of(request, "item"), await body_of(ctx, request, _Repair)
@@ -138,7 +135,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
 
     async def _done(work: Any, ref: int) -> Response:
         await ctx.call(ris.change, work)
-        return _answer(told(await ctx.call(ris.look, lambda view: case(view, ref))))
+        return momentary(told(await ctx.call(ris.look, lambda view: case(view, ref))))
 
     return [
         Route("/reconcile", listed, methods=["GET"]),

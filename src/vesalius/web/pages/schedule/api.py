@@ -29,10 +29,11 @@ from vesalius.model.orders import Appointment, ScheduledStep
 from vesalius.model.steps import StepState, StepVerb
 from vesalius.ports.ris import Ris, RisView, RisWork, WorklistRow, WorklistWanted
 from vesalius.ris import schedule as planning
-from vesalius.web.body import Body
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, number, parse_content_type, single
+from vesalius.web.json_body import json_body
+from vesalius.web.negotiation import number, single
 from vesalius.web.pages import ris_words
 from vesalius.web.pages.schedule import booking
 from vesalius.web.pages.schedule.api_types import LONGEST_REASON, MOST_DAYS, OPERATIONS
@@ -44,7 +45,6 @@ __all__ = ["OPERATIONS", "routes"]
 _BODY = 16 << 10
 _MOST_PATIENTS = 20
 _MOST = (1 << 62) - 1
-_NO_STORE = {"Cache-Control": "no-store"}
 _Text = Annotated[str, msgspec.Meta(max_length=64)]
 _Reason = Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)]
 _Number = int | float  # 15.0 is an integer, too (JSON Schema)
@@ -90,14 +90,7 @@ B = TypeVar("B", bound=msgspec.Struct)
 
 async def body_of(ctx: WebContext, request: Request, kind: type[B]) -> B:
     """The JSON body of a request. Raises `Problem` (400, 413, 415)."""
-    if parse_content_type(request.headers.get("content-type", "")).essence != JSON:
-        raise Problem(415, "the body must be JSON")
-    data = await Body(request, limit=_BODY, idle=ctx.view.upload_idle).whole()
-    try:
-        made = msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON"
-        raise Problem(400, f"the body is not what it must be: {said}", "See /api/openapi.json.") from None
+    made = await json_body(request, ctx, kind, _BODY)
     for name in made.__struct_fields__:
         value = getattr(made, name)
         if type(value) is str:  # and no verb, which is a word of a list
@@ -177,10 +170,6 @@ def _place(wanted: _Move | _Plan) -> booking.Place:
     return booking.Place(wanted.station, wanted.start, minutes, wanted.force)
 
 
-def _told(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, _NO_STORE, JSON)
-
-
 def routes(ctx: WebContext) -> list[BaseRoute]:
     """Everything above; nothing where there is no workflow."""
     return [] if ctx.ris is None else _routes(ctx, ctx.ris)
@@ -207,7 +196,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             steps = [described(row, row.procedure.study_uid in here) for row in rows]
             return {"steps": steps, "last": view.last_event()}
 
-        return _told(await ctx.call(ris.look, look))
+        return momentary(await ctx.call(ris.look, look))
 
     async def slots(request: Request) -> Response:
         parameters = parameters_of(request)
@@ -221,7 +210,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
         found = await ctx.call(
             ris.look, lambda view: planning.slots(view, station, f"{day:%Y%m%d}", minutes or 15)
         )  # fmt: skip
-        return _told({"slots": found})
+        return momentary({"slots": found})
 
     async def patients(request: Request) -> Response:
         parameters = parameters_of(request)
@@ -230,7 +219,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             raise Problem(400, "q has at most 64 characters")
         birth_date = f"{day_of(born):%Y%m%d}" if born else ""
         if not text.strip() and not birth_date:
-            return _told({"patients": []})
+            return momentary({"patients": []})
         found = await ctx.call(
             ris.look, lambda view: view.patients(text=text, birth_date=birth_date, limit=_MOST_PATIENTS)
         )
@@ -239,7 +228,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
              "birth_date": one.birth_date, "sex": one.sex}
             for one in found
         ]  # fmt: skip
-        return _told({"patients": told})
+        return momentary({"patients": told})
 
     async def plan(request: Request) -> Response:
         wanted = await body_of(ctx, request, _Plan)
@@ -250,13 +239,13 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             return _one(unit, booking.plan(unit, by, procedure, place, ctx.ris_rules).ref)
 
         try:
-            return _told(await ctx.call(ris.change, work), 201)
+            return momentary(await ctx.call(ris.change, work), 201)
         except booking.Refused as error:
             return error.response()
 
     async def step(request: Request) -> Response:
         ref = ref_of(request, "step")
-        return _told(await ctx.call(ris.look, lambda view: _one(view, ref)))
+        return momentary(await ctx.call(ris.look, lambda view: _one(view, ref)))
 
     async def move(request: Request) -> Response:
         ref, wanted = ref_of(request, "step"), await body_of(ctx, request, _Move)
@@ -270,7 +259,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             return _one(unit, ref) | {"from": {"station": stood, "start": before.start, "minutes": before.minutes}}
 
         try:
-            return _told(await ctx.call(ris.change, work))
+            return momentary(await ctx.call(ris.change, work))
         except booking.Refused as error:
             return error.response()
 
@@ -285,7 +274,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             planning.advance(unit, by, ref, wanted.verb)
             return _one(unit, ref) | {"before": before.state}
 
-        return _told(await ctx.call(ris.change, work))
+        return momentary(await ctx.call(ris.change, work))
 
     async def block(request: Request) -> Response:
         wanted = await body_of(ctx, request, _Block)
@@ -296,7 +285,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[BaseRoute]:
             ris.change,
             lambda unit: planning.block(unit, by, wanted.station, wanted.begin, wanted.end, wanted.note),
         )
-        return _told(_block(made), 201)
+        return momentary(_block(made), 201)
 
     async def free(request: Request) -> Response:
         ref = ref_of(request, "block")

@@ -1,13 +1,11 @@
 // Lists that keep themselves up to date: the same part of the page is asked for again, now and then or when the workflow moves.
-import { body, follow, keys, onChoice } from './shell.js';
+import { body, follow, gently, keys, onChoice } from './shell.js';
 
 const list = document.querySelector('[data-part]');
 const rows = () => [...document.querySelectorAll('a.row')];
 
-let running = false;
 async function refresh() {
-  if (running || document.hidden) return;
-  running = true;
+  if (document.hidden) return;
   try {
     const answer = await fetch(`${body.root}${list.dataset.part}${location.search}`);
     if (answer.ok) {
@@ -18,16 +16,12 @@ async function refresh() {
       if (focused) rows().find(row => row.getAttribute('href') === focused)?.focus();
     }
   } catch { /* away for a moment */ }
-  running = false;
 }
 
 if (list) {
-  if (list.dataset.every) setInterval(refresh, Number(list.dataset.every) * 1000);
-  if (list.dataset.since) {
-    let timer = 0;
-    const soon = () => { timer ||= setTimeout(() => { timer = 0; refresh(); }, 300); };
-    follow(soon, { feed: '/ris/events', since: Number(list.dataset.since) });
-  }
+  const soon = gently(refresh);
+  if (list.dataset.every) setInterval(soon, Number(list.dataset.every) * 1000);
+  if (list.dataset.since) follow(soon, { feed: '/ris/events', since: Number(list.dataset.since) });
 }
 for (const form of document.querySelectorAll('form[data-filters]')) {
   onChoice(form, () => form.requestSubmit());

@@ -1,5 +1,5 @@
 // The board moves by itself: whatever becomes of the workflow, the same part of the page is asked for again.
-import { body, follow, keys, onChoice, say } from './shell.js';
+import { body, follow, gently, keys, onChoice, say } from './shell.js';
 
 const board = document.getElementById('board');
 const told = document.getElementById('told');
@@ -29,30 +29,17 @@ function show(html) {
   if (clock) clock.textContent = document.getElementById('as-of').dataset.clock;
 }
 
-let running = false;
-let again = false;
-let last = 0;
 async function refresh() {
-  if (running) { again = true; return; }
-  running = true;
   try {
     const answer = await fetch(`${body.root}/parts/tracking${location.search}`);
     if (answer.ok) show(await answer.text());
   } catch { /* away for a moment: the light in the top bar says so */ }
-  running = false;
-  last = Date.now();
-  if (again) { again = false; soon(); }
 }
-
-let timer = 0;
-function soon() {
-  if (timer) return; // several things happen at once
-  timer = setTimeout(() => { timer = 0; refresh(); }, Math.max(200, last + 1000 - Date.now()));
-}
+const soon = gently(refresh);
 
 follow(soon, { feed: '/ris/events', since: Number(document.getElementById('as-of').dataset.last) });
-setInterval(() => document.hidden || refresh(), 20_000); // minutes pass, too
-addEventListener('pageshow', event => { if (event.persisted) refresh(); });
+setInterval(() => document.hidden || soon(), 20_000); // minutes pass, too
+addEventListener('pageshow', event => { if (event.persisted) soon(); });
 
 if (form) onChoice(form, () => form.submit());
 for (const link of document.querySelectorAll('a[data-key]')) keys.set(link.dataset.key, () => link.click());

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from vesalius.ports.ris import Ris
+from vesalius.web.answers import momentary
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, single
+from vesalius.web.negotiation import single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 from vesalius.web.pages import ris_words, tracking
 from vesalius.web.pages.schedule.api import day_of
@@ -70,7 +70,7 @@ def _routes(ctx: WebContext, ris: Ris) -> list[Route]:
             "off": found.off,
             "last": found.last,
         }
-        return Response(msgspec.json.encode(body), 200, {"Cache-Control": "no-store"}, JSON)
+        return momentary(body)
 
     return [Route("/tracking", listed, methods=["GET"], name="api-tracking")]
 
