@@ -6,10 +6,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.blobs import Put, begin, label_of, noise, put
+from xxhash import xxh3_128_hexdigest
 
 from vesalius.backends.blobs_memory import MemoryStore
 from vesalius.backends.blobs_packs import PackSettings, PackStore
@@ -165,6 +167,28 @@ def test_a_damaged_member_is_never_served(store: BlobStore) -> None:
     with pytest.raises(DamagedInstance):
         store.read(kept.member, 0, 10)
     assert not store.repair(kept.member)
+
+
+def test_a_quick_checksum_is_made_at_receipt_and_found_again_by_a_scan(store: BlobStore) -> None:
+    kept = put(store, noise(300_000))
+    assert kept.member.xxh3 == xxh3_128_hexdigest(kept.data)
+    assert [found.member.xxh3 for found in store.scan(kept.member.pack)] == [kept.member.xxh3]
+
+
+@pytest.mark.parametrize("size", [5000, 3_000_001])
+@pytest.mark.parametrize("checksum", ["", "00" * 16])
+def test_the_digest_of_record_has_the_last_word(store: BlobStore, size: int, checksum: str) -> None:
+    kept = put(store, noise(size))
+    member = replace(kept.member, xxh3=checksum)  # of an instance from before there were any; damaged in the index
+    assert store.read_verified(member) == kept.data
+    assert b"".join(store.stream_verified(member, 100_000)) == kept.data
+
+
+def test_a_check_asks_the_digest_of_record_whatever_the_checksum_says(store: BlobStore) -> None:
+    kept = put(store, noise(5000))
+    damage(store, kept.member)
+    forged = bytes([kept.data[0] ^ 0xFF]) + kept.data[1:]
+    assert not store.check(replace(kept.member, xxh3=xxh3_128_hexdigest(forged)))
 
 
 def test_a_copy_serves_where_the_primary_is_damaged_and_repairs_it(store: BlobStore) -> None:
@@ -350,6 +374,10 @@ def test_what_is_read_at_once_is_what_is_read_and_nothing_else(store: BlobStore)
     assert store.read(kept.member, 0, 10) == kept.data[:10]
     for offset, length in ((0, 1), (5, 60_000), (69_999, 1)):
         assert store.read_at_once(kept.member, offset, length) in (kept.data[offset : offset + length], None)
+        into = bytearray(length)
+        if store.read_into_at_once(kept.member, offset, memoryview(into)):
+            assert into == kept.data[offset : offset + length]
+    assert not store.read_into_at_once(kept.member, 69_990, memoryview(bytearray(11)))
 
 
 def test_a_damaged_member_is_never_read_at_once(store: BlobStore) -> None:
@@ -358,3 +386,4 @@ def test_a_damaged_member_is_never_read_at_once(store: BlobStore) -> None:
     damage(store, kept.member)
     assert not store.check(kept.member)
     assert store.read_at_once(kept.member, 0, 100) is None  # the whole is known as bad
+    assert not store.read_into_at_once(kept.member, 0, memoryview(bytearray(100)))

@@ -11,6 +11,7 @@ from vesalius.model.attributes import UNIQUE_KEYS
 from vesalius.model.entities import (
     CopyInfo,
     Level,
+    NativeFrames,
     NestedValue,
     Note,
     PackInfo,
@@ -142,8 +143,9 @@ def test_the_pack_is_indexed_to_the_end_of_its_last_member(index: Index) -> None
 def test_pixels_and_their_frame_table_come_back(index: Index) -> None:
     layout = PixelLayout(0x7FE00010, 900, 12_345, True, ((908, 4000), (4908, 300_000), (400_000, 0), (10, 7)))
     native = PixelLayout(0x7FE00010, 900, 524_288, False)
-    index.ingest([arrival(number=1, pixels=layout), arrival(number=2, pixels=native)])
-    assert [found.pixels for found in index.select(Level.STUDY, studies=[study_uid(1)])] == [layout, native]
+    known = PixelLayout(0x7FE00010, 900, 1 << 33, False, native=NativeFrames(1 << 20, 1 << 16, 16))
+    index.ingest([arrival(number=number, pixels=pixels) for number, pixels in enumerate((layout, native, known), 1)])
+    assert [found.pixels for found in index.select(Level.STUDY, studies=[study_uid(1)])] == [layout, native, known]
 
 
 # -- rows above

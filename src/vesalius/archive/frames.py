@@ -22,12 +22,11 @@ from vesalius.archive.coerce import Coerce
 from vesalius.model.datasets import inflate
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.encodings import ITEM
-from vesalius.model.entities import Member, PixelLayout, StoredInstance
+from vesalius.model.entities import Member, NativeFrames, PixelLayout, StoredInstance
 from vesalius.model.errors import CannotTranscode, DamagedInstance, LimitExceeded, NoSuchInstance
 from vesalius.model.native_frames import (
     DOUBLE_PIXELS,
     FLOAT_PIXELS,
-    NativeFrames,
     cells_are_big_endian,
     frame_count,
     from_bit,
@@ -44,7 +43,6 @@ LARGEST_INFLATED = 256 << 20  # of a deflated data set, in this process; larger 
 LARGEST_STATE = 16 << 20  # of a presentation state or a report
 HELD_INFLATED = 32 << 20  # inflated data sets in memory
 KNOWN = 4096  # instances whose frames are known
-AT_ONCE = 32 << 10  # bytes; a longer header is not read in an event loop
 
 _ITEM_HEAD = struct.Struct("<HHI")
 # Only the description of the pixels is wanted: long values and sequences are passed over.
@@ -124,18 +122,21 @@ class FrameSet:
             data = little_endian(self._read(self.pixels.offset + first - lead, whole), self.word)[lead : lead + size]
         return from_bit(data, skip, native.bits) if skip or native.bits % 8 else data
 
-    def stored_at_once(self, index: int, read: ReadAtOnce) -> bytes | None:
-        """The same where it is in memory already and needs no work at all; None otherwise. Raises `DamagedInstance`."""
+    def as_it_lies(self, index: int) -> tuple[int, int] | None:
+        """Offset and length, in the data set, of a native frame that goes out as it lies there; None for any other."""
         native = self.native_frames
-        if not 0 <= index < self.count:
+        if native is None or not 0 <= index < self.count:
             return None
-        if native is None:
-            data = read(self.instance.member, *self.pixels.frames[index])
-            return _without_items(data) if data is not None else None
         first, size, skip = native.place(index)
-        if skip or native.bits % 8 or self.word != 1:
+        return None if skip or native.bits % 8 or self.word != 1 else (self.pixels.offset + first, size)
+
+    def codestream_at_once(self, index: int, read: ReadAtOnce) -> bytes | None:
+        """What `stored` gives of an encapsulated frame, where it is in memory; None otherwise. Raises
+        `DamagedInstance`."""
+        if not self.encapsulated or not 0 <= index < self.count:
             return None
-        return read(self.instance.member, self.pixels.offset + first, size)
+        data = read(self.instance.member, *self.pixels.frames[index])
+        return _without_items(data) if data is not None else None
 
     def native(self, index: int) -> bytes:
         """The frame as native cells in little endian order, decoded where need be. Raises `CannotTranscode` also."""
@@ -216,12 +217,9 @@ class Frames:
         digest = instance.member.sha256
         known = self._known.get(digest)
         if known is None:
-            if pixels.offset > AT_ONCE or cells_are_big_endian(syntax):
+            if pixels.native is None and not pixels.encapsulated:
                 return None
-            header = self._blobs.read_at_once(instance.member, 0, pixels.offset)
-            if header is None:
-                return None
-            known = _work_out(lambda at, length: header[at : at + length], pixels, syntax)
+            known = _work_out(partial(self._blobs.read, instance.member), pixels, syntax)
             self._remember(digest, known)
         read = partial(self._blobs.read, instance.member)
         return FrameSet(instance, pixels, syntax, known, read, self._transcoder, self._coerce)
@@ -274,6 +272,8 @@ def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: st
                 hint="the instance itself can be retrieved as it was stored",
             )
         return _Known(len(pixels.frames), None)
+    if pixels.native is not None:
+        return _Known(pixels.native.count, pixels.native)
     header = read_header(_header(read, pixels, syntax), syntax, _LIMITS)
     frame_count(header)
     native = native_frames(header, pixels)

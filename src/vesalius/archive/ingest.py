@@ -27,6 +27,7 @@ from vesalius.model.attributes import extract
 from vesalius.model.elements import HeaderLimits, HeaderReader
 from vesalius.model.entities import Claim, Provenance, Receipt
 from vesalius.model.errors import LimitExceeded, OutOfResources, VesaliusError
+from vesalius.model.native_frames import laid_out
 from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
 from vesalius.ports.clock import Clock
 from vesalius.ports.index import Index
@@ -209,7 +210,7 @@ class Reception:
                         provenance=self._provenance,
                     ),
                     record=record,
-                    pixels=header.pixels,
+                    pixels=laid_out(header),
                     refuse_conflicts=self._refuse_conflicts,
                 )
                 if self._observe is not None:

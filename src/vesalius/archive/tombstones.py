@@ -18,6 +18,7 @@ from vesalius.model.attributes import extract
 from vesalius.model.elements import HeaderLimits, HeaderReader
 from vesalius.model.entities import Arrival, Tombstone
 from vesalius.model.errors import DamagedInstance, VesaliusError
+from vesalius.model.native_frames import laid_out
 from vesalius.ports.blobs import BlobStore, FoundMember
 from vesalius.ports.index import Index, in_batches
 
@@ -42,7 +43,7 @@ def arrival_of(found: FoundMember, chunks: Iterable[bytes], limits: HeaderLimits
         sop_class=label.sop_class,
         sop_instance=label.sop_instance,
         transfer_syntax=label.transfer_syntax,
-        pixels=header.pixels,
+        pixels=laid_out(header),
     )
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from xxhash import xxh3_128_hexdigest
+
 from vesalius.backends.packs_tombstones import encode, label_of
 from vesalius.model.entities import Claim, CopyInfo, Member, PackInfo, Provenance, Tombstone
 from vesalius.model.errors import DamagedInstance, OutOfResources, VolumeReadOnly
@@ -115,6 +117,7 @@ class MemoryStore:
                 dataset_offset=offset + len(prefix),
                 dataset_length=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
+                xxh3=xxh3_128_hexdigest(data),
             )
             pack.found.append(FoundMember(member, label, time.time_ns()))
             pack.data[member.header_offset] = data
@@ -168,6 +171,14 @@ class MemoryStore:
         """See `BlobStore.read_at_once`."""
         data = self._bytes(member, None) if self.check(member, None) else None
         return data[offset : offset + length] if data is not None else None
+
+    def read_into_at_once(self, member: Member, offset: int, into: memoryview) -> bool:
+        """See `BlobStore.read_into_at_once`."""
+        data = self.read_at_once(member, offset, len(into))
+        if data is None or len(data) != len(into):
+            return False
+        into[:] = data
+        return True
 
     def read_verified(self, member: Member) -> bytes:
         """See `BlobStore.read_verified`."""

@@ -139,6 +139,10 @@ class PackStore:
         """A part of the data set out of the page cache of this machine; None where it may not be there."""
         return self._reader.read_at_once(member, offset, length)
 
+    def read_into_at_once(self, member: Member, offset: int, into: memoryview) -> bool:
+        """The same into memory that is there already."""
+        return self._reader.read_into_at_once(member, offset, into)
+
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, its digest compared. Raises `DamagedInstance`."""
         return self._reader.read_verified(member)

@@ -44,6 +44,10 @@ _JOINED = (
     f"WHERE {_UP} AND pack.id = instance.pack_ref AND "
 )
 _ROWS = f"SELECT {', '.join(STORED_COLUMNS)}, instance.id FROM {_JOINED} instance.id IN (?)"  # noqa: S608
+_ONE = (
+    f"SELECT {', '.join(STORED_COLUMNS)} FROM {_JOINED} "  # noqa: S608
+    "instance.rank = 0 AND instance.sop_instance_uid = ?"
+)
 _PACKS = "SELECT id FROM pack ORDER BY name"
 _PACK = "SELECT id FROM pack WHERE name = ?"
 _MEMBERS = (
@@ -79,6 +83,16 @@ def select(
     """Current instances that fit all the keys given, in order of study, series, instance number."""
     if not (patient_id or studies or series or instances):
         yield from _everything(database)
+        return
+    if len(instances) == 1:  # what a viewer asks all day: one look
+        for row in _rows(database, _ONE, instances):
+            found = stored_instance(row)
+            if (
+                (not patient_id or found.patient_id == patient_id)
+                and (not studies or found.study in studies)
+                and (not series or found.series in series)
+            ):
+                yield found
         return
     keys = _find(database, patient_id, studies, series, instances)
     for start in range(0, len(keys), PAGE):

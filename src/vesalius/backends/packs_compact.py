@@ -138,7 +138,9 @@ class _Writer:
             at += len(chunk)
         if digest.hexdigest() != member.sha256:
             raise DamagedInstance(f"the member at {member.header_offset} of pack {self._pack} has no whole copy")
-        written = Written(self._name, self._end, prefix, member.dataset_length, member.sha256, found.stored_ns)
+        written = Written(
+            self._name, self._end, prefix, member.dataset_length, member.sha256, found.stored_ns, member.xxh3
+        )
         encode = encode_header if found.is_instance else encode_tombstone_header
         write_all(self._fd, encode(written, found.label), self._end)
         self._end += HEADER + padded(len(prefix) + member.dataset_length)

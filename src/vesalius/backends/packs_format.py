@@ -77,6 +77,7 @@ class Label(msgspec.Struct, frozen=True):
     association: str = ""
     received_at: str = ""
     stored_ns: int = 0
+    xxh3: str = ""
 
 
 class _AnyLabel(Label, frozen=True):
@@ -103,6 +104,7 @@ class Written:
     dataset_length: int
     sha256: str
     stored_ns: int
+    xxh3: str = ""
 
     @property
     def member(self) -> Member:
@@ -116,6 +118,7 @@ class Written:
             dataset_offset=offset + len(self.prefix),
             dataset_length=self.dataset_length,
             sha256=self.sha256,
+            xxh3=self.xxh3,
         )
 
 
@@ -203,6 +206,7 @@ def _label_json(written: Written, label: MemberLabel, limit: int | None, kind: t
             *texts,
             source.received_at,
             written.stored_ns,
+            written.xxh3,
         )
     )
 
@@ -322,6 +326,7 @@ def parse_header(data: bytes, pack: str, at: int) -> FoundMember | None:
             dataset_offset=offset + prefix_length,
             dataset_length=label.dataset_length,
             sha256=label.sha256,
+            xxh3=label.xxh3,
         ),
         MemberLabel(
             study=label.study,

@@ -1,14 +1,15 @@
 """Reading members: from the primary place, and from a further one where the primary is missing or wrong.
 
-Theory. A read is one positioned read on a descriptor out of a small cache. What a reader gets as a whole has passed its
-digest; a part (a frame) cannot be checked alone, so a member once found damaged is remembered and served only from a
-place where the whole passes. A place that fails is looked at again through a fresh descriptor, for the file may
+Theory. A read is one positioned read on a descriptor out of a small cache. What a reader gets as a whole has passed a
+checksum that costs a tenth of the reading (XXH3-128, made at receipt); where that fails, or there is none, the digest
+of record (SHA-256) decides. The scrub, a storage commitment, sealing and compacting always ask the digest of record.
+A part (a frame) cannot be checked alone, so a member once found damaged is remembered and served only from a place
+where the whole passes. A place that fails is looked at again through a fresh descriptor, for the file may
 have been replaced. Where no place passes, `DamagedInstance` is raised: a damaged byte is never served.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from vesalius.backends.packs_format import HEADER_READ, parse_header
-from vesalius.backends.packs_scan import digest_holds
+from vesalius.backends.packs_scan import digest_holds, is_whole
 from vesalius.backends.packs_volume import PACK
 from vesalius.model.entities import Member
 from vesalius.model.errors import DamagedInstance
@@ -84,7 +85,24 @@ class PackReader:
 
     def read_at_once(self, member: Member, offset: int, length: int) -> bytes | None:
         """A part of the data set if its first and last byte are in the page cache; None otherwise. Never raises."""
-        start, end = member.dataset_offset + offset, member.dataset_offset + offset + length
+        file = self._in_memory(member, offset, length)
+        try:
+            data = os.pread(file.fd, length, member.dataset_offset + offset) if file is not None else b""
+        except OSError:
+            return None
+        return data if file is not None and len(data) == length else None
+
+    def read_into_at_once(self, member: Member, offset: int, into: memoryview) -> bool:
+        """The same into memory that is there already; whether it was done. Never raises."""
+        file = self._in_memory(member, offset, len(into))
+        try:
+            return file is not None and os.preadv(file.fd, [into], member.dataset_offset + offset) == len(into)
+        except OSError:
+            return False
+
+    def _in_memory(self, member: Member, offset: int, length: int) -> ReadFile | None:
+        """The primary file if the first and the last byte of a part are in the page cache, and nothing says damage."""
+        start = member.dataset_offset + offset
         file = self._files.get((PRIMARY, member.pack))
         if file is None or length <= 0 or offset + length > member.dataset_length or not _NOWAIT:
             return None
@@ -92,12 +110,10 @@ class PackReader:
             return None
         probe = [bytearray(1)]
         try:
-            if os.preadv(file.fd, probe, end - 1, _NOWAIT) != 1 or os.preadv(file.fd, probe, start, _NOWAIT) != 1:
-                return None
-            data = os.pread(file.fd, length, start)
+            there = os.preadv(file.fd, probe, start + length - 1, _NOWAIT) == 1
+            return file if there and os.preadv(file.fd, probe, start, _NOWAIT) == 1 else None
         except OSError:
             return None
-        return data if len(data) == length else None
 
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, from the first place where it has its digest. Raises `DamagedInstance`."""
@@ -107,7 +123,7 @@ class PackReader:
                     data = self._pread(self._file(place, member.pack), member.dataset_offset, member.dataset_length)
                 except OSError:
                     data = b""
-                if len(data) == member.dataset_length and hashlib.sha256(data).hexdigest() == member.sha256:
+                if is_whole(data, member):
                     return data
                 self._forget(place, member.pack)
             self._remember(place, member)
@@ -133,7 +149,10 @@ class PackReader:
         raise self._damaged(member)
 
     def check(self, member: Member, place: str = PRIMARY, *, fresh: bool = True) -> bool:
-        """Whether header and data set are whole in a place; `fresh`: as the disk has it, not the page cache."""
+        """Whether header and data set are whole in a place.
+
+        `fresh`: as the disk has it, not the page cache, and by the digest of record.
+        """
         try:
             file = ReadFile(self.path(member.pack, place))
             if fresh:
@@ -143,7 +162,7 @@ class PackReader:
             found = parse_header(
                 os.pread(file.fd, HEADER_READ, member.header_offset), member.pack, member.header_offset
             )
-            good = digest_holds(file.fd, member)
+            good = digest_holds(file.fd, member, quick=not fresh)
         except OSError:
             found, good = None, False
         if good:

@@ -135,5 +135,6 @@ def sidecar_line(found: FoundMember) -> bytes:
         "dataset_offset": member.dataset_offset,
         "dataset_length": member.dataset_length,
         "sha256": member.sha256,
+        "xxh3": member.xxh3,
     }
     return msgspec.json.encode(line) + b"\n"

@@ -16,6 +16,8 @@ import hashlib
 import os
 import time
 
+from xxhash import xxh3_128
+
 from vesalius.backends.packs_format import HEADER, PAGE, Written, encode_header, padded
 from vesalius.backends.packs_open import OpenPack
 from vesalius.backends.packs_pool import PackPool
@@ -52,6 +54,7 @@ class PackWriter:
         "_sha256",
         "_state",
         "_waiting",
+        "_xxh3",
     )
 
     def __init__(self, pool: PackPool, claim: Claim, provenance: Provenance) -> None:
@@ -59,6 +62,7 @@ class PackWriter:
         self._pool = pool
         self._prefix = file_prefix(claim, provenance.calling_aet)
         self._sha256 = hashlib.sha256()
+        self._xxh3 = xxh3_128()
         self._length = 0
         self._pieces: list[bytes | bytearray | memoryview] = []
         self._waiting = 0  # bytes in pieces
@@ -95,6 +99,7 @@ class PackWriter:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append data set bytes. Raises `OutOfResources`, `VolumeReadOnly`; `abort` must follow."""
         self._sha256.update(data)
+        self._xxh3.update(data)
         size = len(data)
         self._length += size
         self._waiting += size
@@ -122,12 +127,23 @@ class PackWriter:
             self._pool.stream_ended()
             self._pool.take_back(pack)
 
+    def _written(self, pack: OpenPack) -> Written:
+        return Written(
+            pack.name,
+            pack.end,
+            self._prefix,
+            self._length,
+            self._sha256.hexdigest(),
+            time.time_ns(),
+            self._xxh3.hexdigest(),
+        )
+
     # -- in memory -------------------------------------------------------------------------------
 
     def _finish_waiting(self, label: MemberLabel) -> Member:
         pack = self._pool.take()
         try:
-            written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest(), time.time_ns())
+            written = self._written(pack)
             header = encode_header(written, label)
             end = pack.end + HEADER + padded(len(self._prefix) + self._length)
             self._pool.ensure(pack, end)
@@ -179,7 +195,7 @@ class PackWriter:
             self._advised = upto
 
     def _finish_streamed(self, pack: OpenPack, label: MemberLabel) -> Member:
-        written = Written(pack.name, pack.end, self._prefix, self._length, self._sha256.hexdigest(), time.time_ns())
+        written = self._written(pack)
         header = encode_header(written, label)
         if self._pieces:
             self._pool.ensure(pack, self._at + self._waiting + 512)

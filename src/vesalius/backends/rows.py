@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vesalius.backends.database import Row
 from vesalius.model.attributes import columns
-from vesalius.model.entities import Arrival, Level, Member, PixelLayout, Scalar, StoredInstance
+from vesalius.model.entities import Arrival, Level, Member, NativeFrames, PixelLayout, Scalar, StoredInstance
 
 STORAGE_COLUMNS: tuple[str, ...] = (
     "series_ref",
@@ -19,6 +19,7 @@ STORAGE_COLUMNS: tuple[str, ...] = (
     "dataset_offset",
     "dataset_length",
     "sha256",
+    "xxh3",
     "pixel_tag",
     "pixel_offset",
     "pixel_length",
@@ -32,7 +33,7 @@ STORAGE_COLUMNS: tuple[str, ...] = (
     "received_at",
 )
 # Where the bytes lie: what changes when a damaged instance is replaced by a whole one.
-PLACE_COLUMNS: tuple[str, ...] = STORAGE_COLUMNS[2:9]
+PLACE_COLUMNS: tuple[str, ...] = STORAGE_COLUMNS[2:10]
 
 # The UIDs that the sender and the data set agreed on are taken from the arrival itself.
 _AGREED = ("sop_instance_uid", "sop_class_uid", "available_transfer_syntax_uid")
@@ -67,6 +68,7 @@ STORED_COLUMNS: tuple[str, ...] = (
     "instance.pixel_encapsulated",
     "instance.frame_table",
     "study.coerced",
+    "instance.xxh3",
 )
 
 
@@ -94,6 +96,7 @@ def place_row(arrival: Arrival, pack_ref: int) -> tuple[Any, ...]:
         member.dataset_offset,
         member.dataset_length,
         bytes.fromhex(member.sha256),
+        bytes.fromhex(member.xxh3) or None,
     )
 
 
@@ -127,7 +130,7 @@ def stored_instance(row: Row) -> StoredInstance:
     """From a row of `STORED_COLUMNS`; further columns may follow."""
     pixels = None
     if row[13] is not None:
-        pixels = PixelLayout(row[13], row[14], row[15], bool(row[16]), unpack_frames(row[14], row[17]))
+        pixels = layout(row[13], row[14], row[15], bool(row[16]), row[17])
     return StoredInstance(
         patient_id=row[0] or "",
         study=row[1],
@@ -135,7 +138,9 @@ def stored_instance(row: Row) -> StoredInstance:
         sop_class=row[3] or "",
         sop_instance=row[4],
         transfer_syntax=row[5] or "",
-        member=Member(row[6], row[7], row[8], row[9], row[10], row[11], bytes(row[12]).hex()),
+        member=Member(
+            row[6], row[7], row[8], row[9], row[10], row[11], bytes(row[12]).hex(), bytes(row[19] or b"").hex()
+        ),
         pixels=pixels,
         coerced=row[18],
     )
@@ -144,28 +149,49 @@ def stored_instance(row: Row) -> StoredInstance:
 def pack_frames(pixels: PixelLayout) -> bytes | None:
     """The frame table in few bytes: gap to the end of the frame before, then length, in base 128.
 
-    Frames mostly follow each other, so a frame costs a zero and two or three bytes.
+    Frames mostly follow each other, so a frame costs a zero and two or three bytes. Of native frames it holds the
+    three numbers that say what they look like.
     """
-    if not pixels.frames:
-        return None
-    packed = bytearray()
+    if not pixels.encapsulated:
+        native = pixels.native
+        return None if native is None else _packed((native.count, native.bits, native.cell))
+    numbers = []
     end = pixels.offset
     for offset, length in pixels.frames:
         gap = offset - end
         # Zigzag: frames may overlap or go backwards in a broken offset table.
-        for number in ((gap << 1) if gap >= 0 else (-gap << 1) - 1, length):
-            while number > 0x7F:
-                packed.append(number & 0x7F | 0x80)
-                number >>= 7
-            packed.append(number)
+        numbers += [(gap << 1) if gap >= 0 else (-gap << 1) - 1, length]
         end = offset + length
+    return _packed(numbers) or None
+
+
+def layout(tag: int, offset: int, length: int, encapsulated: bool, table: bytes | None) -> PixelLayout:
+    """The inverse of `pack_frames`, with the other columns."""
+    numbers = _unpacked(table or b"")
+    if not encapsulated:
+        native = NativeFrames(*numbers) if len(numbers) == 3 else None
+        return PixelLayout(tag, offset, length, False, native=native)
+    frames = []
+    end = offset
+    for zigzag, size in zip(numbers[::2], numbers[1::2], strict=True):
+        start = end + (zigzag >> 1 if not zigzag & 1 else -((zigzag + 1) >> 1))
+        frames.append((start, size))
+        end = start + size
+    return PixelLayout(tag, offset, length, True, tuple(frames))
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
+    """Numbers of seven bits a byte, the lowest first; the highest bit says that more follow."""
+    packed = bytearray()
+    for number in numbers:
+        while number > 0x7F:
+            packed.append(number & 0x7F | 0x80)
+            number >>= 7
+        packed.append(number)
     return bytes(packed)
 
 
-def unpack_frames(start: int, packed: bytes | None) -> tuple[tuple[int, int], ...]:
-    """The inverse of `pack_frames`; `start` is the offset of the pixel data's value."""
-    if not packed:
-        return ()
+def _unpacked(packed: bytes) -> list[int]:
     numbers = []
     number = shift = 0
     for byte in packed:
@@ -175,13 +201,7 @@ def unpack_frames(start: int, packed: bytes | None) -> tuple[tuple[int, int], ..
         else:
             numbers.append(number)
             number = shift = 0
-    frames = []
-    end = start
-    for zigzag, length in zip(numbers[::2], numbers[1::2], strict=True):
-        offset = end + (zigzag >> 1 if not zigzag & 1 else -((zigzag + 1) >> 1))
-        frames.append((offset, length))
-        end = offset + length
-    return tuple(frames)
+    return numbers
 
 
 def above_row(values: dict[str, Scalar], names: Sequence[str]) -> list[Any]:

@@ -158,6 +158,7 @@ instance = sa.Table(
     text("association"),
     text("received_at"),
     *_attribute_columns(Level.IMAGE),
+    sa.Column("xxh3", BYTES),
     sa.UniqueConstraint("sop_instance_uid", "rank"),
     sa.Index("ix_instance_pack", "pack_ref", "file_offset"),
     *_attribute_indexes("instance", Level.IMAGE),

@@ -63,7 +63,9 @@ class Member:
     length: int  # of the DICOM file, bytes
     dataset_offset: int  # of the data set, from the start of the pack
     dataset_length: int  # bytes as received
-    sha256: str  # of the data set as received, hex
+    sha256: str  # of the data set as received, hex: the digest of record
+    # XXH3-128 of the same bytes, hex; empty: not known. Quick to compare when they are read, no part of what they are.
+    xxh3: str = field(default="", compare=False)
 
     @property
     def end(self) -> int:
@@ -72,12 +74,32 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeFrames:
+    """How many frames native pixels have, and how large each is."""
+
+    count: int
+    bits: int  # of one frame, without padding
+    cell: int  # bits of one sample
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame that begins at a whole byte."""
+        return (self.bits + 7) // 8
+
+    def place(self, index: int) -> tuple[int, int, int]:
+        """Of frame `index` (from 0): first byte and number of bytes within the value, bits before it in the first."""
+        first = index * self.bits
+        return first // 8, (first % 8 + self.bits + 7) // 8, first % 8
+
+
+@dataclass(frozen=True, slots=True)
 class PixelLayout:
     """Where the pixels lie inside the data set, so that a frame is one read.
 
     Offsets count from the first byte of the data set as received; for a deflated data set, of the
     inflated one. `frames` holds one (offset, length) per frame of encapsulated pixel data, each range
-    covering the frame's fragments with their item headers; it is empty for native pixel data.
+    covering the frame's fragments with their item headers; it is empty for native pixel data, which has `native`
+    instead (None: not worked out; nor where the description of the pixels makes no sense).
     """
 
     tag: int  # 7FE00010, 7FE00008 or 7FE00009
@@ -85,6 +107,7 @@ class PixelLayout:
     length: int  # of the value, delimiter excluded
     encapsulated: bool
     frames: tuple[tuple[int, int], ...] = ()
+    native: NativeFrames | None = None
 
 
 @dataclass(frozen=True, slots=True)

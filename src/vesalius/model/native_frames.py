@@ -8,10 +8,10 @@ pixels (bad-input rows S5, S6) is an error in words, never a read past the end.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import replace
 
 from vesalius.model.elements_header import Header
-from vesalius.model.entities import PixelLayout
+from vesalius.model.entities import NativeFrames, PixelLayout
 from vesalius.model.errors import CannotTranscode
 from vesalius.standard.transfer_syntaxes import GE_PRIVATE_BE_PIXELS, lookup
 
@@ -28,25 +28,6 @@ FLOAT_PIXELS, DOUBLE_PIXELS = 0x7FE00008, 0x7FE00009
 _WORDS = {2: "H", 4: "I", 8: "Q"}
 
 
-@dataclass(frozen=True, slots=True)
-class NativeFrames:
-    """How many frames there are, and how large each is."""
-
-    count: int
-    bits: int  # of one frame, without padding
-    cell: int  # bits of one sample
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one frame that begins at a whole byte."""
-        return (self.bits + 7) // 8
-
-    def place(self, index: int) -> tuple[int, int, int]:
-        """Of frame `index` (from 0): first byte and number of bytes within the value, bits before it in the first."""
-        first = index * self.bits
-        return first // 8, (first % 8 + self.bits + 7) // 8, first % 8
-
-
 def native_frames(header: Header, pixels: PixelLayout) -> NativeFrames:
     """The frames of native Pixel Data. Raises `CannotTranscode` where description and bytes contradict each other."""
     rows, columns = _number(header, ROWS), _number(header, COLUMNS)
@@ -61,6 +42,18 @@ def native_frames(header: Header, pixels: PixelLayout) -> NativeFrames:
     if pixels.length * 8 < bits * count:
         raise CannotTranscode("Pixel Data is shorter than Rows, Columns and Number of Frames say", offending=(FRAMES,))
     return NativeFrames(count, bits, cell)
+
+
+def laid_out(header: Header) -> PixelLayout | None:
+    """Where the pixels lie, with what native frames look like where the header says so properly: worked out once, at
+    receipt. Where it does not, or cells have to be turned around, `native` stays None and whoever reads is told."""
+    pixels = header.pixels
+    if pixels is None or pixels.encapsulated or cells_are_big_endian(header.transfer_syntax):
+        return pixels
+    try:
+        return replace(pixels, native=native_frames(header, pixels))
+    except CannotTranscode:
+        return pixels
 
 
 def frame_count(header: Header) -> int:

@@ -99,6 +99,10 @@ class BlobStore(Protocol):
         """The same where it needs no disk, in microseconds, so that an event loop may do it; None where it might."""
         ...
 
+    def read_into_at_once(self, member: Member, offset: int, into: memoryview) -> bool:
+        """The same into memory that is there already, as much as fits; whether it was done (else anything is in it)."""
+        ...
+
     def read_verified(self, member: Member) -> bytes:
         """The whole data set, its digest compared; from a copy if need be. Raises `DamagedInstance`."""
         ...

@@ -18,7 +18,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vesalius.archive.frames import FrameSet
-from vesalius.model.entities import Level
+from vesalius.model.entities import Level, Member
 from vesalius.model.errors import VesaliusError
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
@@ -28,9 +28,36 @@ from vesalius.web.multipart_out import Multipart
 from vesalius.web.negotiation import MediaType, parse_media_types
 
 LARGEST = 2 << 20  # bytes; copying more would hold up the others
+KEPT = 4  # bodies whose memory is used again
 REMEMBERED = 256  # forms by Accept header
 
 _UID = r"[0-9.]{1,64}"
+
+
+class Buffers:
+    """Memory for bodies, used again: taking half a megabyte from the system costs as much as filling it.
+
+    The HTTP server copies a body before `send` returns (a test sees to that), so it may then be used again.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def take(self, size: int) -> bytearray:
+        """One of so many bytes; anything may be in it."""
+        if not self._free:
+            return bytearray(size)
+        buffer = self._free.pop()
+        if len(buffer) > size:
+            del buffer[size:]
+        elif len(buffer) < size:
+            buffer.extend(bytes(size - len(buffer)))
+        return buffer
+
+    def give_back(self, buffer: bytes | bytearray) -> None:
+        """It has been sent. One that is never given back is no loss."""
+        if isinstance(buffer, bytearray) and len(self._free) < KEPT:
+            self._free.append(buffer)
 
 
 class DirectFrames:
@@ -44,6 +71,7 @@ class DirectFrames:
             rf"{root}(/studies/({_UID})/series/({_UID})/instances/({_UID}))/frames/([1-9][0-9]{{0,6}})"
         )
         self._forms: dict[tuple[bytes, str], FrameForm] = {}
+        self._buffers = Buffers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer it here, or let it go on."""
@@ -58,10 +86,11 @@ class DirectFrames:
                 ]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": body, "more_body": False})
+                self._buffers.give_back(body)
                 return
         await self._app(scope, receive, send)
 
-    def _answer(self, scope: Scope, match: re.Match[str]) -> tuple[str, bytes] | None:
+    def _answer(self, scope: Scope, match: re.Match[str]) -> tuple[str, bytes | bytearray] | None:
         """Content type and body; None for the long way."""
         ctx = self._ctx
         if not ctx.index.at_once or ctx.view.public_url:
@@ -76,25 +105,43 @@ class DirectFrames:
                 host = value
         if seen > 1:
             return None
+        index = int(match[5]) - 1
         try:
             found = list(ctx.index.select(Level.IMAGE, studies=(match[2],), series=(match[3],), instances=(match[4],)))
             frames = ctx.frames.open_at_once(found[0]) if found else None
-            if frames is None or frames.length(int(match[5]) - 1) > LARGEST:
+            if frames is None or frames.length(index) > LARGEST:
                 return None
             form = self._form(accept, frames)
             if form.transfer_syntax != frames.form:
                 return None
-            data = frames.stored_at_once(int(match[5]) - 1, ctx.blobs.read_at_once)
+            content_type, head, tail = form.content_type, b"", b""
+            if form.multipart:
+                frame = Multipart(form.media_type)
+                root = scope.get("root_path", "")
+                base = f"{scope['scheme']}://{host.decode('latin-1')}{root}{ctx.view.dicom_web}{match[1]}"
+                content_type, head, tail = frame.content_type, frame.head(fields(form, base, index)), frame.tail
+            body: bytes | bytearray | None
+            place = frames.as_it_lies(index)
+            if place is not None:
+                body = self._lying(found[0].member, place, head, tail)
+            else:
+                data = frames.codestream_at_once(index, ctx.blobs.read_at_once)
+                body = None if data is None else b"".join((head, data, tail))
         except (VesaliusError, Problem, IndexError):
             return None  # the long way says what is wrong
-        if data is None:
-            return None
-        if not form.multipart:
-            return form.content_type, data
-        frame = Multipart(form.media_type)
-        root = scope.get("root_path", "")
-        base = f"{scope['scheme']}://{host.decode('latin-1')}{root}{ctx.view.dicom_web}{match[1]}"
-        return frame.content_type, frame.whole(fields(form, base, int(match[5]) - 1), data)
+        return None if body is None else (content_type, body)
+
+    def _lying(self, member: Member, place: tuple[int, int], head: bytes, tail: bytes) -> bytearray | None:
+        """A body that holds a part of a data set, read to where it goes; None where it is not in memory."""
+        offset, length = place
+        body = self._buffers.take(len(head) + length + len(tail))
+        body[: len(head)] = head
+        body[len(head) + length :] = tail
+        with memoryview(body) as whole, whole[len(head) : len(head) + length] as middle:
+            done = self._ctx.blobs.read_into_at_once(member, offset, middle)
+        if not done:
+            self._buffers.give_back(body)
+        return body if done else None
 
     def _form(self, accept: bytes, frames: FrameSet) -> FrameForm:
         key = (accept, frames.form)

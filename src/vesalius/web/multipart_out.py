@@ -20,6 +20,7 @@ class Multipart:
         self.content_type = f'multipart/related; type="{part_type}"; boundary="{self.boundary}"'
         self._delimiter = f"--{self.boundary}\r\n".encode()
         self.end = f"--{self.boundary}--\r\n".encode()
+        self.tail = b"\r\n" + self.end  # after the content of the last part
 
     def head(self, fields: bytes) -> bytes:
         """What stands before the content of a part; `fields` end with a line break each."""
@@ -31,7 +32,7 @@ class Multipart:
 
     def whole(self, fields: bytes, content: bytes) -> bytes:
         """A body of one part."""
-        return b"".join((self._delimiter, fields, b"\r\n", content, b"\r\n", self.end))
+        return b"".join((self._delimiter, fields, b"\r\n", content, self.tail))
 
     def pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
         """The body, piece by piece."""

@@ -10,7 +10,7 @@ from tests.support.index_arrivals import arrival, instance_uid, study_uid
 
 from vesalius.backends.database import Database, Transaction, open_database
 from vesalius.backends.index_sql import SqlIndex
-from vesalius.backends.rows import pack_frames, patient_identity, unpack_frames
+from vesalius.backends.rows import layout, pack_frames, patient_identity
 from vesalius.model.attributes import FINGERPRINT
 from vesalius.model.entities import Level, PixelLayout
 
@@ -19,8 +19,8 @@ offsets = st.integers(min_value=0, max_value=2**40)
 
 @given(offsets, st.lists(st.tuples(offsets, offsets), max_size=50))
 def test_any_frame_table_comes_back_from_its_bytes(start: int, frames: list[tuple[int, int]]) -> None:
-    layout = PixelLayout(0x7FE00010, start, 1, True, tuple(frames))
-    assert unpack_frames(start, pack_frames(layout)) == tuple(frames)
+    pixels = PixelLayout(0x7FE00010, start, 1, True, tuple(frames))
+    assert layout(0x7FE00010, start, 1, True, pack_frames(pixels)) == pixels
 
 
 def test_a_thousand_frames_in_a_row_take_four_bytes_each() -> None:

@@ -113,6 +113,7 @@ def test_0008_finds_the_further_groups_of_names_that_were_kept_before(url: str) 
     kept = [tuple(row) for row in database.lookup(lambda tx: tx.rows(select))]
 
     def as_before(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("ALTER TABLE instance DROP COLUMN xxh3")
         connection.exec_driver_sql("DROP TABLE ris_patient_group")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
 

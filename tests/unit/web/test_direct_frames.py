@@ -12,7 +12,7 @@ from tests.support.generate import ct, part10
 from tests.support.web import Answer, Web, web
 
 from vesalius.model.entities import Claim, Member
-from vesalius.web.direct_frames import DirectFrames
+from vesalius.web.direct_frames import KEPT, Buffers, DirectFrames
 
 EXPLICIT, BIG, LS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.80"
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -120,12 +120,34 @@ def test_a_query_goes_the_long_way(site: Web, taken: list[bool]) -> None:
 def test_what_the_disk_may_have_to_bring_goes_the_long_way(
     site: Web, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(member: Member, offset: int, length: int) -> None:
+    def nothing(member: Member, offset: int, length: object) -> None:
         return None
 
     monkeypatch.setattr(site.archive.blobs, "read_at_once", nothing)
-    assert site.dicom_web(path_of(PLAIN)).status == 200
+    monkeypatch.setattr(site.archive.blobs, "read_into_at_once", nothing)
+    for ds in (PLAIN, ENCAPSULATED):
+        assert site.dicom_web(path_of(ds), headers={"accept": "*/*"}).status == 200
     assert not any(taken)
+
+
+def test_memory_is_used_again_only_after_it_was_given_back() -> None:
+    buffers = Buffers()
+    first, second = buffers.take(10), buffers.take(10)
+    assert first is not second
+    buffers.give_back(first)
+    longer = buffers.take(25)
+    assert longer is first and len(longer) == 25
+    buffers.give_back(longer)
+    assert len(buffers.take(3)) == 3
+    buffers.give_back(b"what is no buffer of ours")
+    assert isinstance(buffers.take(4), bytearray)
+
+
+def test_no_more_memory_is_kept_than_is_of_use() -> None:
+    buffers = Buffers()
+    for buffer in [buffers.take(8) for _ in range(50)]:
+        buffers.give_back(buffer)
+    assert len(buffers._free) == KEPT
 
 
 def test_the_door_stands_before_both_ways(site: Web) -> None:

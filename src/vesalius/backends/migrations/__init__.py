@@ -16,7 +16,7 @@ from vesalius.backends.database import Database, upsert
 from vesalius.model.errors import SettingsError
 
 # The newest revision; a test holds it against the scripts.
-HEAD = "0008"
+HEAD = "0009"
 
 _VERSION_TABLE = "alembic_version"
 _ADVISORY_LOCK = 0x56455341  # any number of our own
