@@ -1,8 +1,9 @@
 """What the server and its pixel workers say to each other over a pipe.
 
 A request is an operation, its arguments as JSON and up to two runs of bytes; a reply is a status and one run of bytes.
-Bytes that a worker may still have from an earlier request are named (`key`) and sent only when it says
-`MISSING`.
+Runs that fit lie in a piece of memory that both have (`SHARED`), larger ones go through the pipe, where half a megabyte
+costs each side as much as reading it from a file. Bytes that a worker may still have from an earlier request are
+named (`key`) and sent only when it says `MISSING`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vesalius.model.rendering import RenderRequest
 
 HEAD = struct.Struct("<BIQQ")  # operation, length of the arguments, of the first and of the second run
 REPLY = struct.Struct("<BQ")  # status, length
+SHARED = 4 << 20  # bytes: both runs of a request, then the run of its reply
 
 
 class Operation(enum.IntEnum):

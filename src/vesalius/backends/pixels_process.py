@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import select
 import subprocess
@@ -12,7 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from vesalius.backends.pixels_messages import HEAD, REPLY, Operation, Status
+from vesalius.backends.pixels_messages import HEAD, REPLY, SHARED, Operation, Status
 from vesalius.model.errors import CannotTranscode, OutOfResources
 
 # Keys that the server believes a worker to remember. More would only be asked in vain.
@@ -43,23 +44,13 @@ class PixelProcess:
         environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
         # Frames come and go: their memory is kept and not mapped and faulted in anew for each.
         environment |= {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
-        self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "vesalius.backends.pixels_worker",
-                str(limits.memory),
-                str(limits.cpu_seconds),
-                str(limits.decoded_bytes),
-                str(limits.remembered_bytes),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            bufsize=0,
-        )
+        shared = os.memfd_create("vesalius-pixels", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(shared, SHARED)
+            self._shared = mmap.mmap(shared, SHARED)
+            self._process = self._start(limits, environment, shared)
+        finally:
+            os.close(shared)
         if self._process.stdin is None or self._process.stdout is None:
             raise OutOfResources("a worker process has no pipes")
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -69,6 +60,28 @@ class PixelProcess:
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
         self._seconds = limits.seconds
         self.keys: OrderedDict[str, None] = OrderedDict()  # what it probably remembers
+
+    @staticmethod
+    def _start(limits: CodecLimits, environment: dict[str, str], shared: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603  (our own module, no shell)
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "vesalius.backends.pixels_worker",
+                str(limits.memory),
+                str(limits.cpu_seconds),
+                str(limits.decoded_bytes),
+                str(limits.remembered_bytes),
+                str(shared),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            bufsize=0,
+            pass_fds=(shared,),
+        )
 
     @property
     def alive(self) -> bool:
@@ -89,11 +102,16 @@ class PixelProcess:
         """
         deadline = time.monotonic() + self._seconds
         try:
+            fits = len(first) + len(second) <= SHARED
+            if fits:
+                self._shared[: len(first)] = first
+                self._shared[len(first) : len(first) + len(second)] = second
             self._send(HEAD.pack(operation, len(arguments), len(first), len(second)) + arguments, deadline)
-            self._send(first, deadline)
-            self._send(second, deadline)
+            if not fits:
+                self._send(first, deadline)
+                self._send(second, deadline)
             status, length = REPLY.unpack(self._receive(REPLY.size, deadline))
-            answer = self._receive(length, deadline)
+            answer = self._shared[:length] if length <= SHARED else self._receive(length, deadline)
         except (OSError, EOFError) as error:
             self.end()
             raise CannotTranscode(
@@ -108,6 +126,7 @@ class PixelProcess:
         """Kill it and collect what is left."""
         self._process.kill()
         self._process.wait()
+        self._shared.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:

@@ -1,12 +1,15 @@
 """The worker process that turns pixels: reads a request from stdin, writes the reply to stdout, again and again.
 
 It is started by `backends/pixels_process.py` as `python -m vesalius.backends.pixels_worker MEMORY CPU LARGEST
-REMEMBERED` and puts its own limits on before it reads a byte: address space, CPU seconds per request (SIGXCPU ends it),
-no core files, nothing written to any file.
+REMEMBERED SHARED` and puts its own limits on before it reads a byte: address space, CPU seconds per request (SIGXCPU
+ends it), no core files, nothing written to any file. SHARED is the descriptor of the memory that it has in common with
+the server; it is as large as it is and cannot grow.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 import resource
 import sys
 import zlib
@@ -16,7 +19,7 @@ import msgspec
 
 from vesalius.backends.pixels_dataset import EXPLICIT, Reader, write
 from vesalius.backends.pixels_frame import Frames, encoded, picture
-from vesalius.backends.pixels_messages import HEAD, REPLY, FrameWork, Operation, Status, Transcoding
+from vesalius.backends.pixels_messages import HEAD, REPLY, SHARED, FrameWork, Operation, Status, Transcoding
 from vesalius.backends.pixels_syntaxes import NATIVE
 from vesalius.model.errors import VesaliusError
 from vesalius.standard.transfer_syntaxes import DEFLATED_LE
@@ -84,7 +87,7 @@ class Worker:
         return picture(frame, work, first[: work.state_length], first[work.state_length : said], self._largest)
 
 
-def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int, remembered: int) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, shared: mmap.mmap, cpu_seconds: int, largest: int, remembered: int) -> None:
     """Answer requests until stdin ends."""
     worker = Worker(largest, remembered)
     while head := source.read(HEAD.size):
@@ -94,8 +97,12 @@ def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int, reme
         status = Status.DONE
         result: bytes | None
         try:
-            first = source.read(first_length)
-            second = source.read(second_length)
+            if first_length + second_length <= SHARED:
+                first = shared[:first_length]
+                second = shared[first_length : first_length + second_length]
+            else:
+                first = source.read(first_length)
+                second = source.read(second_length)
             result = worker.answer(operation, arguments, first, second)
             if result is None:
                 status, result = Status.MISSING, b""
@@ -108,8 +115,11 @@ def serve(source: BinaryIO, sink: BinaryIO, cpu_seconds: int, largest: int, reme
         ) as error:  # a codec's own error; its text may quote bytes of the image, so only its type is told
             status, result = Status.FAILED, f"the decoder failed: {type(error).__name__}".encode()
         first = second = b""
+        if len(result) <= SHARED:
+            shared[: len(result)] = result
         sink.write(REPLY.pack(status, len(result)))
-        sink.write(result)
+        if len(result) > SHARED:
+            sink.write(result)
         sink.flush()
         del result
 
@@ -122,11 +132,13 @@ def _allow_cpu(seconds: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry point of the process."""
-    memory, cpu_seconds, largest, remembered = map(int, arguments)
+    memory, cpu_seconds, largest, remembered, descriptor = map(int, arguments)
+    shared = mmap.mmap(descriptor, SHARED)
+    os.close(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    serve(sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, largest, remembered)
+    serve(sys.stdin.buffer, sys.stdout.buffer, shared, cpu_seconds, largest, remembered)
 
 
 if __name__ == "__main__":
