@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from vesalius.backends.database import Row
@@ -202,8 +202,3 @@ def _unpacked(packed: bytes) -> list[int]:
             numbers.append(number)
             number = shift = 0
     return numbers
-
-
-def above_row(values: dict[str, Scalar], names: Sequence[str]) -> list[Any]:
-    """A patient's, study's or series' values in the order of its columns."""
-    return [*map(values.get, names)]

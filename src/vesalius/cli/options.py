@@ -107,12 +107,6 @@ def peer_named(name: str, peers: dict[str, Peer]) -> Peer:
     raise SettingsError(f"there is no peer {name!r}", hint=hint)
 
 
-def raw_peers(data: Path | None, config: Path | None) -> dict[str, Peer]:
-    """All peers of the database and the configuration."""
-    with archive(data, config) as opened:
-        return opened.peers()
-
-
 def by(archive: Archive, why: str = "") -> By:
     """Who changes something from the command line: the user of the system."""
     import getpass

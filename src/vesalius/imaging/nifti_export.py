@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.imaging.fill import StoredForm, VolumePlan
-from vesalius.imaging.space import Grid, Volume
+from vesalius.imaging.space import Grid
 from vesalius.model.errors import NoVolume
 
-MEDIA_TYPE = "application/gzip"
 # What NIfTI-1 knows of the types that volumes have.
 _KINDS = frozenset(np.dtype(name) for name in ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"))
 _LONGEST = 32767  # voxels along an axis
@@ -73,13 +72,6 @@ def pieces(plan: VolumePlan, cancelled: Cancelled | None = None) -> Iterator[byt
     yield header(plan.grid, plan.dtype, text)
     for plane, _ in plan.planes(cancelled):
         yield _bytes(plane, plan.dtype)
-
-
-def pieces_of(volume: Volume) -> Iterator[bytes]:
-    """The file of a volume that is there already."""
-    yield header(volume.grid, volume.values.dtype, f"Vesalius; {volume.unit}")
-    for plane in volume.values:
-        yield _bytes(plane, volume.values.dtype)
 
 
 def gzipped(parts: Iterator[bytes]) -> Iterator[bytes]:

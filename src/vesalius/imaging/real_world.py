@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 
 from vesalius.imaging.dataset_values import groups, items, number, text, value
 
-MAPPING_CLASS = "1.2.840.10008.5.1.4.1.1.67"  # Real World Value Mapping Storage
 SEQUENCE = "RealWorldValueMappingSequence"
 
 

@@ -40,7 +40,6 @@ DERIVATIONS: dict[str, Code] = {
     "median": ("373099004", "SCT", "Median"),
 }
 PROCEDURE: Code = ("363679005", "SCT", "Imaging procedure")
-SPATIAL_TYPES_PLANAR = ("POLYLINE", "POLYGON")
 
 
 @dataclass(frozen=True, slots=True)

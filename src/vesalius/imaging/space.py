@@ -95,11 +95,6 @@ class Grid:
         """The volume of a voxel in mm3."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
-    @property
-    def right_handed(self) -> bool:
-        """Whether i, j, k turn as x, y, z do."""
-        return bool(np.linalg.det(self.affine[:3, :3]) > 0)
-
     def is_orthogonal(self, tolerance: float = 1e-4) -> bool:
         """Whether the three axes are perpendicular; `tolerance` is the largest cosine between two of them."""
         cosines = self.directions.T @ self.directions - np.eye(3)

@@ -13,7 +13,7 @@ another. The last repairs itself where the house says so (`follow_merges`): the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -221,10 +221,3 @@ def _images(work: RisWork, by: By, performed: PerformedStep, *, told: bool = Tru
 
 def _moment(at: str) -> datetime:
     return datetime.fromisoformat(at)
-
-
-def recheck(work: RisWork, by: By, studies: Iterable[str], rules: RisRules) -> None:
-    """Look at studies again: after a merge, a cancelled order, a repair that was taken back."""
-    if _reconciles(work, rules):
-        for facts in work.studies(studies).values():
-            _look_at(work, by, facts, rules)
