@@ -144,11 +144,11 @@ class PackStore:
         return self._reader.read_into_at_once(member, offset, into)
 
     def read_verified(self, member: Member) -> bytes:
-        """The whole data set, its digest compared. Raises `DamagedInstance`."""
+        """The whole data set, its checksum compared. Raises `DamagedInstance`."""
         return self._reader.read_verified(member)
 
     def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
-        """The data set in chunks, its digest compared before the first. Raises `DamagedInstance`."""
+        """The data set in chunks, its checksum compared before the first. Raises `DamagedInstance`."""
         return self._reader.stream_verified(member, chunk)
 
     def check(self, member: Member, place: str | None = None) -> bool:

@@ -104,11 +104,11 @@ class BlobStore(Protocol):
         ...
 
     def read_verified(self, member: Member) -> bytes:
-        """The whole data set, its digest compared; from a copy if need be. Raises `DamagedInstance`."""
+        """The whole data set, its checksum compared; from a copy if need be. Raises `DamagedInstance`."""
         ...
 
     def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
-        """The data set in chunks after its digest has been compared, in bounded memory."""
+        """The data set in chunks after its checksum has been compared, in bounded memory."""
         ...
 
     def check(self, member: Member, place: str | None = None) -> bool:
