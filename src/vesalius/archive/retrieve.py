@@ -6,7 +6,8 @@ relational retrieval negotiated the upper keys may be absent (PS3.4 C.4.2.2.2). 
 the contract; they neither widen nor narrow the selection.
 
 Bytes go out as they came in when the receiver takes that transfer syntax; else in the best one of those it takes
-that loses nothing, or not at all. Every byte served has passed its checksum: a damaged instance raises and is never sent.
+that loses nothing, or not at all. Every byte served has passed its checksum: a damaged instance raises and is never
+sent.
 """
 
 from __future__ import annotations
