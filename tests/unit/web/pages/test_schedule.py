@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from tests.support.generate import ct
 from tests.support.ris import Hospital, by
-from tests.support.web import Answer, Web, web
+from tests.support.web import Answer, Web, ask, web
 
 from vesalius.model.orders import Code, Hours, Order, Patient, Procedure, ScheduledStep, Station
 from vesalius.model.steps import StepState, StepVerb
@@ -323,6 +324,43 @@ def test_an_order_for_a_new_patient_gets_numbers_and_its_time(served: Web) -> No
     assert order.accession and order.accession in page.text and order.ordering == "House^Rita"
     patient = ris_of(served).look(lambda view: view.get(Patient, order.patient))
     assert patient.identifier.value == "V00000001" and patient.identifier.issuer == "HOSP"
+
+
+def sheet_of(served: Web) -> str:
+    found = re.search(r'name="sheet" value="(\w+)"', served.ask("/orders/new").text)
+    assert found
+    return found[1]
+
+
+def test_a_form_that_is_sent_twice_is_placed_once(served: Web) -> None:
+    sheet = sheet_of(served)
+    assert sheet != sheet_of(served)
+    first = place(served, sheet=sheet)
+    again = place(served, sheet=sheet)
+    assert (first.status, again.status) == (303, 303)
+    assert again.headers["location"] == first.headers["location"]
+    assert len(ris_of(served).look(lambda view: view.find(Order))) == 1
+
+
+def test_a_form_that_is_sent_again_while_it_is_being_placed_is_placed_once(served: Web) -> None:
+    body = order_form(sheet=sheet_of(served))
+
+    async def both() -> list[Answer]:
+        return list(await asyncio.gather(*(ask(served.app, "/orders/new", "POST", FORM, body) for _ in range(5))))
+
+    answers = asyncio.run(both())
+    assert {answer.status for answer in answers} == {303}
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert len(ris_of(served).look(lambda view: view.find(Order))) == 1
+
+
+def test_a_form_that_was_changed_or_refused_before_is_another_sending(served: Web) -> None:
+    sheet = sheet_of(served)
+    refused = place(served, sheet=sheet, family="")
+    assert refused.status == 422 and f'value="{sheet}"' in refused.text
+    first, other = place(served, sheet=sheet), place(served, sheet=sheet, family="Anders", born="1991-01-01")
+    assert first.status == other.status == 303
+    assert first.headers["location"] != other.headers["location"]
 
 
 def test_an_order_without_a_time_waits_in_the_schedule(served: Web) -> None:

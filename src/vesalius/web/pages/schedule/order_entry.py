@@ -3,7 +3,7 @@
 Theory. One form, sent whole; what is wrong is told at its field with everything that was typed still there. The same
 form asks in between (`do=find`, `do=slots`), so that it works without a script; the script asks for the same parts as
 one types. A patient is never made twice by oversight: the same ID is refused with the record that has it, the same name
-and birth date must be confirmed as another person.
+and birth date must be confirmed as another person; what is sent twice is placed once (`sheets.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from vesalius.web.errors import Problem
 from vesalius.web.pages import ris_words
 from vesalius.web.pages.schedule import booking
 from vesalius.web.pages.schedule.api import clean, day_of
+from vesalius.web.pages.schedule.sheets import NUMBER, Sheet, Sheets
 from vesalius.web.pages.schedule.steps import form_of, study_of
 from vesalius.web.pages.shell import Shell
 
@@ -261,10 +262,13 @@ def placed(view: RisView, ref: int) -> Placed:
 def routes(ctx: WebContext, shell: Shell, ris: Ris) -> list[BaseRoute]:
     """`/orders/new`, `/orders/{order}` and the parts of the form."""
 
+    sheets = Sheets()
+
     def stamp() -> str:
         return ris_words.stamp(ris_words.now(ctx))
 
     def show(request: Request, form: Form, status: int = 200) -> Response:
+        form.fields[NUMBER] = form[NUMBER] or sheets.number()
         return shell.render(
             request, "orders-new.html", status=status, room="schedule", form=form, priorities=PRIORITIES,
             key_of=key_of, today=ris_words.now(ctx).strftime("%Y-%m-%d"),
@@ -279,7 +283,14 @@ def routes(ctx: WebContext, shell: Shell, ris: Ris) -> list[BaseRoute]:
         return show(request, form)
 
     async def post(request: Request) -> Response:
-        form = _day_checked(Form(await form_of(ctx, request)))
+        fields = await form_of(ctx, request)
+        sheet = sheets.of(fields)
+        async with sheet.lock:
+            return await answer(request, _day_checked(Form(fields)), sheet)
+
+    async def answer(request: Request, form: Form, sheet: Sheet) -> Response:
+        if sheet.order:  # sent again
+            return RedirectResponse(f"{shell.prefix(request)}/orders/{sheet.order}", 303)
         asking = form["do"] != "place"
 
         def look(view: RisView) -> None:
@@ -299,6 +310,7 @@ def routes(ctx: WebContext, shell: Shell, ris: Ris) -> list[BaseRoute]:
         except (DuplicateRecord, WrongState, BadRecord) as error:
             raise Problem(409 if not isinstance(error, BadRecord) else 400, error.message, error.hint) from None
         else:
+            sheet.order = made.ref
             return RedirectResponse(f"{shell.prefix(request)}/orders/{made.ref}", 303)
         form.fields["slot"] = ""
         await ctx.call(ris.look, lambda view: fill(view, form, stamp()))
