@@ -1,9 +1,10 @@
 """Frames of stored instances: where they lie, their bytes, and what a worker process makes of them.
 
-Theory. Where the frames of an instance lie was worked out at its receipt (encapsulated) or follows from a few of its
-attributes (native), so a frame is one positioned read whose size is known before it is made. What has been worked
-out once is kept in a small memory by digest: bytes that were stored never change. A frame cannot be checked against
-the digest of the whole; the store serves it from a place that is not known as damaged, and the scrub finds the rest.
+Theory. Where the frames of an instance lie was worked out at its receipt and stands in the index, so a frame is one
+positioned read whose size is known before it is made. What could not be said then (cells that are turned around,
+instances from before it was) follows from a few attributes, is worked out once and kept in a small memory by digest:
+bytes that were stored never change. A frame cannot be checked against the digest of the whole; the store serves it
+from a place that is not known as damaged, and the scrub finds the rest.
 
 A data set in a deflated transfer syntax has no places in it: it is inflated under a cap, and the last ones stay in
 memory. Pixels are never looked at here: what needs a codec goes to the worker processes.
@@ -42,7 +43,7 @@ LARGEST_HEADER = 64 << 20  # bytes before the pixels; no real object comes near
 LARGEST_INFLATED = 256 << 20  # of a deflated data set, in this process; larger ones can still be retrieved whole
 LARGEST_STATE = 16 << 20  # of a presentation state or a report
 HELD_INFLATED = 32 << 20  # inflated data sets in memory
-KNOWN = 4096  # instances whose frames are known
+KNOWN = 4096  # instances whose frames had to be looked up in the data set
 
 _ITEM_HEAD = struct.Struct("<HHI")
 # Only the description of the pixels is wanted: long values and sequences are passed over.
@@ -199,14 +200,7 @@ class Frames:
         read = partial(self._blobs.read, instance.member)
         if lookup(syntax).deflated:
             read, syntax = partial(self._read_inflated, instance), EXPLICIT_LE
-        digest = instance.member.sha256
-        with self._lock:
-            known = self._known.get(digest)
-            if known is not None:
-                self._known.move_to_end(digest)
-        if known is None:
-            known = _work_out(read, pixels, syntax)
-            self._remember(digest, known)
+        known = _at_receipt(pixels, syntax) or self._looked_up(instance.member.sha256, read, pixels, syntax)
         return FrameSet(instance, pixels, syntax, known, read, self._transcoder, self._coerce)
 
     def open_at_once(self, instance: StoredInstance) -> FrameSet | None:
@@ -214,21 +208,25 @@ class Frames:
         pixels, syntax = instance.pixels, instance.transfer_syntax
         if pixels is None or lookup(syntax).deflated:
             return None
-        digest = instance.member.sha256
-        known = self._known.get(digest)
+        known = _at_receipt(pixels, syntax) or self._known.get(instance.member.sha256)
         if known is None:
-            if pixels.native is None and not pixels.encapsulated:
-                return None
-            known = _work_out(partial(self._blobs.read, instance.member), pixels, syntax)
-            self._remember(digest, known)
+            return None
         read = partial(self._blobs.read, instance.member)
         return FrameSet(instance, pixels, syntax, known, read, self._transcoder, self._coerce)
 
-    def _remember(self, digest: str, known: _Known) -> None:
+    def _looked_up(self, digest: str, read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> _Known:
+        """What has to be read from the data set, once. Raises as `open`."""
+        with self._lock:
+            known = self._known.get(digest)
+            if known is not None:
+                self._known.move_to_end(digest)
+                return known
+        known = _work_out(read, pixels, syntax)
         with self._lock:
             self._known[digest] = known
             while len(self._known) > KNOWN:
                 self._known.popitem(last=False)
+        return known
 
     def state(self, instance: StoredInstance) -> PresentationSource:
         """The whole data set of a presentation state or a report. Raises `CannotTranscode` for one too large."""
@@ -262,7 +260,8 @@ class Frames:
         return self.inflated(instance)[offset : offset + length]
 
 
-def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> _Known:
+def _at_receipt(pixels: PixelLayout, syntax: str) -> _Known | None:
+    """What the index says of the frames; None where the data set has to be asked."""
     if pixels.encapsulated:
         if not lookup(syntax).encapsulated:
             raise CannotTranscode("the pixels are encapsulated, which their transfer syntax does not allow")
@@ -272,8 +271,11 @@ def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: st
                 hint="the instance itself can be retrieved as it was stored",
             )
         return _Known(len(pixels.frames), None)
-    if pixels.native is not None:
-        return _Known(pixels.native.count, pixels.native)
+    return None if pixels.native is None else _Known(pixels.native.count, pixels.native)
+
+
+def _work_out(read: Callable[[int, int], bytes], pixels: PixelLayout, syntax: str) -> _Known:
+    """What native pixels look like, from the header before them."""
     header = read_header(_header(read, pixels, syntax), syntax, _LIMITS)
     frame_count(header)
     native = native_frames(header, pixels)
