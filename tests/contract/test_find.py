@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import population
 from tests.support.postgres import PostgresServer
+from tests.support.questions import all_matches
 
 from vesalius.backends import query_sql
 from vesalius.backends.database import open_database
@@ -52,7 +53,7 @@ def filled(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 
 def answers(index: Index, query: Query) -> list[Match]:
-    return [match for page in index.find(query) for match in page]
+    return all_matches(index, query)
 
 
 def plain(matches: list[Match]) -> list[str]:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import population
 from tests.support.postgres import PostgresServer
+from tests.support.questions import all_matches
 
 from vesalius.backends import query_sql
 from vesalius.backends.database import open_database
@@ -71,7 +72,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def found(index: Index, query: Query) -> list[str]:
     """The unique keys of the answers, each entity once."""
-    uids = [str(match.values[UNIQUE_KEYS[query.level]][0]) for page in index.find(query) for match in page]
+    uids = [str(match.values[UNIQUE_KEYS[query.level]][0]) for match in all_matches(index, query)]
     assert len(uids) == len(set(uids))
     return sorted(uids)
 
@@ -147,7 +148,7 @@ def test_who_answers_is_who_holds_an_answer_of_the_lower_level(
     except UnableToProcess:
         return
     below = parse(keys, Root.PATIENT, low, options)
-    expected = {str(match.values[UNIQUE_KEYS[high]][0]) for page in filled.find(below) for match in page}
+    expected = {str(match.values[UNIQUE_KEYS[high]][0]) for match in all_matches(filled, below)}
     assert every_way(filled, query) == sorted(expected)
 
 
@@ -182,7 +183,7 @@ def test_a_part_of_the_answers_is_a_part_of_the_whole(filled: Index) -> None:
     query = parse({MODALITY: ("CT",), IMAGE_TYPE: ("*X*L",)}, Root.STUDY, Level.STUDY, RELATIONAL)
 
     def uids(query: Query) -> list[str]:
-        return [str(match.values[STUDY][0]) for page in filled.find(query) for match in page]
+        return [str(match.values[STUDY][0]) for match in all_matches(filled, query)]
 
     whole = uids(query)
     assert len(whole) > 5
@@ -192,7 +193,7 @@ def test_a_part_of_the_answers_is_a_part_of_the_whole(filled: Index) -> None:
 
 def test_an_answer_holds_nothing_from_below_its_level(filled: Index) -> None:
     query = parse({MODALITY: ("CT",), 0x00080020: ()}, Root.STUDY, Level.STUDY, RELATIONAL)
-    matches = [match for page in filled.find(query) for match in page]
+    matches = all_matches(filled, query)
     assert matches
     assert {tag for match in matches for tag in match.values} == {STUDY, 0x00080020}
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from tests.support import population
+from tests.support.questions import all_matches
 
 from vesalius.model.entities import Level, Values
 from vesalius.model.query import Options, Root
@@ -21,8 +22,8 @@ def test_newest_first_is_the_order_of_arrival_backwards(index: Index, name: str,
         index.ingest(batch)
     asked: Values = {0x00100010: (name,) if name else (), 0x0020000D: ()}
     query = parse(asked, Root.STUDY, Level.STUDY, Options(relational=True))
-    forwards = [match.values[0x0020000D] for page in index.find(query) for match in page]
+    forwards = [match.values[0x0020000D] for match in all_matches(index, query)]
     backwards = dataclasses.replace(query, newest_first=True, offset=offset, limit=20)
-    found = [match.values[0x0020000D] for page in index.find(backwards) for match in page]
+    found = [match.values[0x0020000D] for match in all_matches(index, backwards)]
     assert len(forwards) > 3
     assert found == forwards[::-1][offset : offset + 20]

@@ -42,7 +42,10 @@ def keep(index: Index, ds: Dataset, number: int = 1) -> None:
 
 def ask(index: Index, level: Level, values: Values) -> list[Values]:
     query = parse(values, Root.STUDY, level, Options(relational=True))
-    return [answer for page in Search(index, "VESALIUS").find(query) for answer in page]
+    search = Search(index, "VESALIUS")
+    found = [answer for page in search.find(query) for answer in page]
+    assert search.find_at_once(query) in (None, found)
+    return found
 
 
 def test_numbers_are_matched_by_value_and_answered_as_they_were_written(index: Index) -> None:

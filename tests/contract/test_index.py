@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from tests.support.index_arrivals import arrival, instance_uid, name_values, series_uid, study_uid
+from tests.support.questions import all_matches
 
 from vesalius.model.attributes import UNIQUE_KEYS
 from vesalius.model.entities import (
@@ -39,7 +40,7 @@ def ask(index: Index, level: Level, *returns: int, **conditions: str) -> list[Va
         returns=frozenset((UNIQUE_KEYS[level], *returns)),
         options=Options(relational=True),
     )
-    return [match.values for page in index.find(query) for match in page]
+    return [match.values for match in all_matches(index, query)]
 
 
 def number(values: Values, tag: int) -> int:
@@ -215,7 +216,7 @@ def test_values_inside_sequences_are_matched(index: Index) -> None:
         returns=frozenset((SERIES,)),
         options=Options(relational=True),
     )
-    assert [match.values[SERIES] for page in index.find(query) for match in page] == [(series_uid(2, 1),)]
+    assert [match.values[SERIES] for match in all_matches(index, query)] == [(series_uid(2, 1),)]
 
 
 # -- selecting

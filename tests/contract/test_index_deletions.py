@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from tests.support.index_arrivals import arrival, instance_uid, series_uid, study_uid
+from tests.support.questions import all_matches
 
 from vesalius.backends.index_memory import MemoryIndex
 from vesalius.backends.index_sql import SqlIndex
@@ -59,7 +60,7 @@ def rows(index: Index, level: Level) -> list[Values]:
     """Every row of a level with its counts and unions, in an order of its own."""
     tags = (UNIQUE_KEYS[level], *COUNTS.get(level, ()), *((MODALITIES, CLASSES) if level is Level.STUDY else ()))
     query = Query(Root.PATIENT, level, (), frozenset(tags), options=Options(relational=True))
-    return sorted((dict(sorted(match.values.items())) for page in index.find(query) for match in page), key=repr)
+    return sorted((dict(sorted(match.values.items())) for match in all_matches(index, query)), key=repr)
 
 
 def everything(index: Index) -> dict[str, object]:

@@ -7,10 +7,10 @@ An answer holds the keys that were asked for and the unique keys of its level an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vesalius.model.entities import Level, Values
-from vesalius.model.query import Query, Root
+from vesalius.model.query import Match, Query, Root
 from vesalius.ports.index import Index
 
 QUERY_RETRIEVE_LEVEL = 0x00080052
@@ -51,20 +51,37 @@ class Search:
         Each page is one short read of the index, which blocks: on an event loop take pages in a thread.
         Raises `IndexUnavailable`.
         """
+        finish = self._finisher(query)
+        for page in self._index.find(query):
+            yield [finish(match) for match in page]
+
+    def find_at_once(self, query: Query) -> list[Values] | None:
+        """All answers where they are few and quickly found, for an event loop; None: ask `find`.
+
+        Raises `IndexUnavailable`.
+        """
+        found = self._index.find_at_once(query)
+        if found is None:
+            return None
+        finish = self._finisher(query)
+        return [finish(match) for match in found]
+
+    def _finisher(self, query: Query) -> Callable[[Match], Values]:
+        """What makes an answer of what the index says."""
         keep = query.returns | frozenset(unique_keys(query.root, query.level))
         level: tuple[str, ...] = (query.level.name,)
         online: tuple[str, ...] = ("ONLINE",)
         retrieve_aet: tuple[str, ...] = (self._retrieve_aet,)
-        for page in self._index.find(query):
-            answers = []
-            for match in page:
-                answer: Values = {tag: value for tag, value in match.values.items() if tag in keep}
-                for tag in keep:
-                    answer.setdefault(tag, ())
-                if not answer.get(TIMEZONE_OFFSET, True):
-                    del answer[TIMEZONE_OFFSET]  # never of zero length: the times are then nobody's (C.4.1.1.3.2)
-                answer[QUERY_RETRIEVE_LEVEL] = level
-                answer[RETRIEVE_AE_TITLE] = retrieve_aet
-                answer[INSTANCE_AVAILABILITY] = online
-                answers.append(answer)
-            yield answers
+
+        def finish(match: Match) -> Values:
+            answer: Values = {tag: value for tag, value in match.values.items() if tag in keep}
+            for tag in keep:
+                answer.setdefault(tag, ())
+            if not answer.get(TIMEZONE_OFFSET, True):
+                del answer[TIMEZONE_OFFSET]  # never of zero length: the times are then nobody's (C.4.1.1.3.2)
+            answer[QUERY_RETRIEVE_LEVEL] = level
+            answer[RETRIEVE_AE_TITLE] = retrieve_aet
+            answer[INSTANCE_AVAILABILITY] = online
+            return answer
+
+        return finish

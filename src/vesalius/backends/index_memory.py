@@ -244,6 +244,10 @@ class MemoryIndex(DeletionsInMemory):
         if found:
             yield found
 
+    def find_at_once(self, query: Query) -> list[Match] | None:
+        """See `Index.find_at_once`."""
+        return None if query.offset or query.limit == 0 else [match for page in self.find(query) for match in page]
+
     def _entities(self, level: Level) -> Iterator[Entity]:
         if level is Level.PATIENT:
             yield from self._patients.values()

@@ -131,6 +131,10 @@ class SqlIndex:
         """See `Index.find`."""
         return query_sql.find(self._database, query)
 
+    def find_at_once(self, query: Query) -> list[Match] | None:
+        """See `Index.find_at_once`."""
+        return query_sql.find_at_once(self._database, query)
+
     def select(
         self,
         level: Level,

@@ -40,6 +40,7 @@ from vesalius.model.query import Match, Query
 FEW = 2000  # ids that make a condition selective enough to stop looking for a better one
 MANY = 50_000  # ids beyond which walking is no slower than seeking
 FIRST_PAGE = 50  # answers
+HANDFUL = 20  # rows that an event loop may read itself
 PAGE = 500
 FIRST_WINDOW = 500  # primary keys
 WINDOW = 20_000
@@ -69,6 +70,14 @@ def find(database: Database, query: Query) -> Iterator[list[Match]]:
         yield page
         if left == 0:
             return
+
+
+def find_at_once(database: Database, query: Query) -> list[Match] | None:
+    """All answers, where few rows are to be looked at (`Index.find_at_once`). Raises `IndexUnavailable`."""
+    if not database.at_once or query.offset or query.limit == 0:
+        return None
+    answers = _Finder(database, query).few()
+    return answers if answers is None or query.limit is None else answers[: query.limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +146,35 @@ class _Finder:
                 ids = self._up(start.seek.level, ids)
             yield from self._fetch(iter(sorted(ids, reverse=True)) if self._newest else ids)
 
+    def few(self) -> list[Match] | None:
+        """All answers, where a handful of rows has to be looked at; None where it may be more.
+
+        Every statement on the way is bounded by what it may look at, not by what it may find.
+        """
+        if self._deepest > self._level:
+            return None  # what lies in a row may be much
+        rows = self._database.lookup(self._few)
+        return None if rows is None else self._answers(rows)
+
+    def _few(self, tx: Transaction) -> list[Row] | None:
+        for seek in self._seeks():
+            if not 0 < seek.listed <= HANDFUL:
+                continue
+            ids, level = self._probe(tx, seek, HANDFUL), seek.level
+            while ids and level < self._level:
+                level = Level(level + 1)
+                refs = in_list(self._dialect, _PARENT[level], ids, "bigint")
+                sql = f"SELECT id FROM {_TABLES[level]} WHERE {refs.text} ORDER BY id LIMIT ?"  # noqa: S608
+                ids = [row[0] for row in tx.rows(sql, (*refs.params, HANDFUL + 1))]
+                if len(ids) > HANDFUL:
+                    ids = None
+            if ids is not None:
+                return self._rows(tx, self._rows_of(ids)) if ids else []
+        return None
+
     def _start(self, tx: Transaction) -> _Start:
         """Choose the way; where few rows are meant, read them in the same visit."""
-        seeks = sorted((c.seek for c in self._clauses if c.seek is not None), key=lambda seek: seek.rank)
+        seeks = self._seeks()
         for seek in seeks:
             ids = self._probe(tx, seek, FEW)
             if ids is not None:
@@ -151,6 +186,10 @@ class _Finder:
             if ids is not None:
                 return _Start(seek, ids)
         return _Start(None, [])
+
+    def _seeks(self) -> list[Seek]:
+        """The ways in, the most selective kinds first."""
+        return sorted((c.seek for c in self._clauses if c.seek is not None), key=lambda seek: seek.rank)
 
     def _probe(self, tx: Transaction, seek: Seek, most: int) -> list[int] | None:
         """The ids that a seek names, in order; None where they are more than `most`."""

@@ -64,7 +64,7 @@ class Seek:
     rank: int
     level: Level
     statements: tuple[Sql, ...]
-    listed: bool = False  # the question itself names every value, so the work is bounded by it
+    listed: int = 0  # how many values the question itself names, by which the work is bounded; 0: it names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class _Compiler:
         if row.indexed:
             statements = tuple(self._ids(row, in_list(self.dialect, row.column, chunk, kind)) for chunk in chunks)
             rank = (0 if row.kind is ColumnKind.UID else 1) if len(values) == 1 else 4 if len(values) <= 100 else 9
-            seek = Seek(rank + _least_selective(row), row.level, statements, listed=True)
+            seek = Seek(rank + _least_selective(row), row.level, statements, listed=len(values))
         if len(chunks) > 1:  # too long to compare with in every statement: the rows are looked at again
             return Clause(row.tag, row.level, condition, Sql(f"{column} IS NOT NULL"), False, seek)
         return Clause(row.tag, row.level, condition, in_list(self.dialect, column, values, kind), True, seek)

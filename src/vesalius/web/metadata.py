@@ -64,7 +64,8 @@ class Metadata:
     """The makers and keepers of metadata in one process."""
 
     ctx: WebContext
-    memory: MemoryCache
+    memory: MemoryCache  # compressed
+    whole: MemoryCache  # as they are sent to who takes no coding: unpacking takes longer than all the rest
     disk: DiskCache
     running: dict[tuple[str, str], asyncio.Task[tuple[bytes, str]]] = field(default_factory=dict)
 
@@ -73,7 +74,8 @@ class Metadata:
         """With the caches that the settings allow."""
         view = ctx.view
         folder = view.cache / "metadata" if view.cache is not None else None
-        return cls(ctx, MemoryCache(view.metadata_memory), DiskCache(folder, view.metadata_disk))
+        memory, whole = MemoryCache(view.metadata_memory), MemoryCache(view.metadata_memory // 4)
+        return cls(ctx, memory, whole, DiskCache(folder, view.metadata_disk))
 
     async def respond(self, request: Request, wanted: _Wanted) -> Response:
         """Answer a request. Raises `Problem` (404, 410), `IndexUnavailable`, `DamagedInstance`."""
@@ -88,7 +90,8 @@ class Metadata:
             return known
         coding = choose_encoding(request.headers.get("accept-encoding", ""))
         kept = "zstd" if coding == "identity" else coding
-        body = self.memory.get(tag, kept)
+        whole = self.whole.get(tag) if coding == "identity" else None
+        body = whole or self.memory.get(tag, kept)
         media_type = self.memory.get(tag, "type")
         if body is None or media_type is None:
             count = sum(int(version.partition("-")[0], 16) for version in versions.values())
@@ -99,7 +102,9 @@ class Metadata:
             text = media_type.decode()
         headers = {**REVALIDATE, "ETag": tag}
         if coding == "identity":
-            body = zstandard.ZstdDecompressor().decompress(body)
+            if whole is None:
+                body = zstandard.ZstdDecompressor().decompress(body)
+                self.whole.put(body, tag)
         else:
             headers["Content-Encoding"] = coding
         return Response(body, 200, headers, text)

@@ -62,6 +62,7 @@ class MediaType:
         return self.get("transfer-syntax")
 
 
+@lru_cache(maxsize=256)
 def parse_media_types(text: str) -> tuple[MediaType, ...]:
     """The media ranges of an Accept header in the order in which they stand. Raises `Problem` (400)."""
     found: list[MediaType] = []

@@ -91,6 +91,21 @@ def run(ctx: WebContext, search: Search, root: str) -> Found:
     return Found(answers, more, remaining, at_least)
 
 
+def run_at_once(ctx: WebContext, search: Search) -> Found | None:
+    """Answer a search in the event loop, where the index can at once; None: `run` has to.
+
+    Most searches are for one patient or one order. Going to a thread and back costs as much as their answer.
+    Raises `IndexUnavailable`.
+    """
+    query = search.query
+    if search.nothing or search.beyond or not query.limit:
+        return None
+    answers = ctx.search.find_at_once(dataclasses.replace(query, limit=query.limit + 1))
+    if answers is None or len(answers) > query.limit:
+        return None  # how many are left is to be counted
+    return Found(answers)
+
+
 def _narrowed(ctx: WebContext, search: Search, root: str) -> Found:
     """The answers of the index whose headers have the other values, too."""
     query, most = search.query, qido_headers.MOST_READ
@@ -170,13 +185,15 @@ def _handler(ctx: WebContext, level: Level) -> Callable[[Request], Awaitable[Res
         target = Target(level, uid_of(request, "study"), uid_of(request, "series"))
         search = understand(target, request.query_params.multi_items(), ctx.view.results, ctx.view.query)
         root = ctx.dicom_web_url(request)
-        return await ctx.call(_answer, ctx, request, search, form, root)
+        found = run_at_once(ctx, search)
+        if found is not None:
+            return _answer(ctx, request, search, form, root, found)
+        return await ctx.call(lambda: _answer(ctx, request, search, form, root, run(ctx, search, root)))
 
     return search_for
 
 
-def _answer(ctx: WebContext, request: Request, search: Search, form: str, root: str) -> Response:
-    found = run(ctx, search, root)
+def _answer(ctx: WebContext, request: Request, search: Search, form: str, root: str, found: Found) -> Response:
     said = list(warnings(found, search, root))
     if not found.answers and ctx.view.no_match_status == 204:
         response = Response(None, 204)

@@ -65,16 +65,16 @@ __all__ = ["Facts", "Place", "Site", "create_app"]
 
 # Modules with `routes(ctx)`. Where two could match, the first does.
 DICOM_WEB: tuple[ModuleType, ...] = (
-    frames,
-    wado,
-    bulkdata,
-    bulkdata_all,
-    rendered,
-    thumbnail,
-    wado_uri,
     qido,
     metadata,
+    frames,
+    rendered,
+    thumbnail,
+    wado,
     stow,
+    bulkdata,
+    bulkdata_all,
+    wado_uri,
     delete,
     ups,
     ups_events,
@@ -142,12 +142,13 @@ def create_app(ctx: WebContext) -> Starlette:
         yield
 
     routes: list[BaseRoute] = [
-        *_of(ROOT, ctx),
-        *_service(ctx.site),
-        *pages.routes(),
+        # First what is asked for most: an address is compared with one route after the other.
         Mount(view.dicom_web, app=Router(_of(DICOM_WEB, ctx), redirect_slashes=False)),
         Mount(view.api, app=Router(_of(API, ctx), redirect_slashes=False)),
         Mount(view.fhir, app=Router(fhir.routes(ctx), redirect_slashes=False)),
+        *_of(ROOT, ctx),
+        *_service(ctx.site),
+        *pages.routes(),
     ]
     app = Starlette(
         routes=routes,

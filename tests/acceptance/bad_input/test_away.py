@@ -66,6 +66,10 @@ class AwayIndex(MemoryIndex):
         self._look()
         return super().find(query)
 
+    def find_at_once(self, query: Query) -> list[Match] | None:
+        self._look()
+        return super().find_at_once(query)
+
     def select(self, level: Level, **keys: object) -> Iterator[StoredInstance]:
         self._look()
         return super().select(level, **keys)  # type: ignore[arg-type]

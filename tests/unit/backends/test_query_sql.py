@@ -56,6 +56,7 @@ class Watched:
     database: Database
     statements: list[tuple[str, Sequence[Any], int]] = field(default_factory=list)
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    at_once: bool = True
 
     def lookup(self, fn: Callable[[Any], T]) -> T:
         return self.database.lookup(lambda tx: fn(_Seen(tx, self.statements)))
@@ -209,6 +210,36 @@ def test_every_read_is_short(database: Database, monkeypatch: pytest.MonkeyPatch
             pass
         fetches = [count for sql, _, count in watched.statements if "JOIN" in sql]
         assert max(fetches, default=0) <= 100
+
+
+@pytest.mark.parametrize("values", [{PATIENT_ID: ("P3",)}, {STUDY_UID: ("1.2.3",)}, {STUDY_UID: ("1.2.3", "1.2.4")}])
+def test_few_rows_that_an_index_leads_to_are_answered_at_once(database: Database, values: Values) -> None:
+    watched = Watched(database)
+    found = query_sql.find_at_once(watched, ask({**values, 0x00081030: ()}))  # type: ignore[arg-type]
+    assert found
+    assert all(rows <= query_sql.HANDFUL + 1 for _, _, rows in watched.statements)
+    assert not any(re.search(r"SCAN (patient|study|series|instance)\b", plan) for plan in watched.plans())
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        ({}, Level.STUDY),
+        ({NAME: ("d*n",)}, Level.STUDY),  # an index only narrows that down
+        ({DATE: ("19990101-",)}, Level.STUDY),
+        ({MODALITY: ("CT",)}, Level.SERIES),  # names too many
+        ({STUDY_UID: tuple(f"1.2.{n}" for n in range(100))}, Level.STUDY),
+        ({PATIENT_ID: ("P3",), MODALITY: ("CT",)}, Level.STUDY),  # what lies in a row may be much
+        ({PATIENT_ID: ("P3",), 0x00100010: ("nobody*",)}, Level.IMAGE),  # many rows, of which none is meant
+    ],
+)
+def test_what_may_need_many_rows_is_never_answered_at_once(
+    database: Database, values: Values, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_sql, "HANDFUL", 2)
+    watched = Watched(database)
+    assert query_sql.find_at_once(watched, ask(values, level)) is None  # type: ignore[arg-type]
+    assert all(rows <= 3 for _, _, rows in watched.statements)
 
 
 def test_values_travel_as_parameters_only(database: Database) -> None:
