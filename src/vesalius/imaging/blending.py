@@ -13,7 +13,7 @@ underlying image, which the process that draws only lays over it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -71,29 +71,35 @@ def blending_of(header: Header) -> Blending | None:
     opacity = number({OPACITY: header.values(OPACITY)}, OPACITY)
     if len(items) != 2 or not sets.keys() >= {"UNDERLYING", "SUPERIMPOSED"} or opacity is None or not 0 <= opacity <= 1:
         raise CannotTranscode("the presentation state does not say which images are blended how (PS3.3 C.11.14)")
-    used = [
+    return Blending(
+        sets["UNDERLYING"], sets["SUPERIMPOSED"], opacity, registrations_in(items_of(header, REGISTRATIONS))
+    )
+
+
+def registrations_in(items: Iterable[Values]) -> frozenset[str]:
+    """SOP Instance UIDs of the items of Referenced Spatial Registration Sequence."""
+    return frozenset(
         uid
-        for series in items_of(header, REGISTRATIONS)
-        for item in _items(series, REFERENCED_SERIES) or (series,)
-        for each in (*_items(item, 0x00081199), *_items(item, REFERENCED_IMAGES), item)
+        for study in items
+        for series in items_in(study, REFERENCED_SERIES) or (study,)
+        for each in (*items_in(series, 0x00081199), *items_in(series, REFERENCED_IMAGES), series)
         for uid in strings(each, REFERENCED_INSTANCE)
-    ]
-    return Blending(sets["UNDERLYING"], sets["SUPERIMPOSED"], opacity, frozenset(used))
+    )
 
 
 def shown_by(header: Header) -> dict[str, tuple[int, ...]]:
     """The images that a presentation state makes pictures of, as `references_of` has them: the underlying ones."""
     blending = blending_of(header)
-    return references_of(header) if blending is None else images_in(_items(blending.underlying, REFERENCED_SERIES))
+    return references_of(header) if blending is None else images_in(items_in(blending.underlying, REFERENCED_SERIES))
 
 
 def superimposed_by(blending: Blending) -> tuple[str, frozenset[str]]:
     """The series that lies on top and its images. Raises `CannotTranscode` for what is not drawn."""
-    series = _items(blending.superimposed, REFERENCED_SERIES)
+    series = items_in(blending.superimposed, REFERENCED_SERIES)
     images = images_in(series)
     if len(series) != 1 or not images:
         raise CannotTranscode("only the images of one series are laid over others")
-    listed = [image for each in series for image in _items(each, REFERENCED_IMAGES)]
+    listed = [image for each in series for image in items_in(each, REFERENCED_IMAGES)]
     if any(images.values()) or any(strings(image, SEGMENTS) for image in listed):
         raise CannotTranscode("some frames or segments of an image, without the others, are not laid over images")
     return next(iter(strings(series[0], SERIES)), ""), frozenset(images)
@@ -102,7 +108,7 @@ def superimposed_by(blending: Blending) -> tuple[str, frozenset[str]]:
 def as_underlying(said: Presentation, blending: Blending, instance: str, index: int) -> Presentation:
     """What the state says of an underlying image: the values of its set; the palette is for the other one."""
     item = blending.underlying
-    voi = next((each for each in _items(item, VOI_ITEMS) if applies(each, instance, index)), {})
+    voi = next((each for each in items_in(item, VOI_ITEMS) if applies(each, instance, index)), {})
     return replace(
         said,
         slope=number(item, SLOPE),
@@ -121,7 +127,7 @@ def own_modality(blending: Blending) -> tuple[float, float] | None:
     Raises `CannotTranscode` for a table: between its entries nothing can be interpolated.
     """
     item = blending.superimposed
-    if _items(item, MODALITY_LUTS):
+    if items_in(item, MODALITY_LUTS):
         raise CannotTranscode("a table as Modality LUT of superimposed images is not drawn, only slope and intercept")
     slope, intercept = number(item, SLOPE), number(item, INTERCEPT)
     return None if slope is None else (slope, intercept or 0.0)
@@ -156,18 +162,27 @@ def blended(below: Octets, above: Octets, opacity: float) -> Octets:
     return np.asarray(np.rint(mixed), np.uint8)
 
 
+def rescaled(volume: Volume, said: tuple[float, float] | None) -> Volume:
+    """Stored values as the units that the state says; units stay as they are."""
+    if said is None:
+        return volume
+    slope, intercept = said
+    return replace(volume, values=np.asarray(volume.values, np.float32) * np.float32(slope) + np.float32(intercept))
+
+
 def _voi(blending: Blending) -> Values:
     """The one VOI item of the superimposed set."""
-    items = _items(blending.superimposed, VOI_ITEMS)
-    images = images_in(_items(blending.superimposed, REFERENCED_SERIES))
+    items = items_in(blending.superimposed, VOI_ITEMS)
+    images = images_in(items_in(blending.superimposed, REFERENCED_SERIES))
     if len(items) > 1 or any(not applies(item, uid, 0) for item in items for uid in images):
         raise CannotTranscode("superimposed images with windows of their own, each another, are not drawn")
     return items[0] if items else {}
 
 
-def _items(item: Mapping[int, object], tag: int) -> tuple[Values, ...]:
+def items_in(item: Mapping[int, object], tag: int) -> tuple[Values, ...]:
+    """The items of a sequence of a decoded item."""
     return tuple(each for each in cast("tuple[object, ...]", item.get(tag, ())) if isinstance(each, dict))
 
 
 def _first(item: Mapping[int, object], tag: int) -> Values:
-    return next(iter(_items(item, tag)), {})
+    return next(iter(items_in(item, tag)), {})

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from vesalius.model.coercion import decimal_of, integer_of
@@ -83,6 +84,15 @@ class ImageHeader:
         self.header = header
         self._shared: Values = next(iter(items_of(header, SHARED_GROUPS)), {})
         self._frames = items_of(header, FRAME_GROUPS)
+
+    @property
+    def frames(self) -> int:
+        """How many frames have functional groups of their own."""
+        return len(self._frames)
+
+    def says(self, tag: int) -> bool:
+        """Whether an element or functional group is said of any frame."""
+        return tag in self.header or any(tag in groups for groups in (self._shared, *self._frames))
 
     def describe(self, index: int) -> Description:
         """Frame `index`, from 0."""
@@ -197,16 +207,32 @@ def _lut(described: tuple[int, ...], raw: bytes, *, signed: bool) -> Lut | None:
 
 def palette_of(header: Header) -> tuple[Lut, Lut, Lut] | None:
     """Red, green and blue of a palette (PS3.3 C.7.9), expanded where it is segmented."""
+    return _palette(header.values, header.raw, header.mode)
+
+
+def palette_of_item(item: Mapping[int, object], mode: Mode) -> tuple[Lut, Lut, Lut] | None:
+    """The same of an item of a sequence; None also where a table is not as long as it says, or the three differ."""
+    found = _palette(partial(strings, item), partial(_raw_of_item, item), mode)
+    if found is None:
+        return None
+    said = [numbers(item, tag)[:2] for tag in PALETTE_DESCRIPTORS]
+    whole = len(set(said)) == 1 and all(len(lut.entries) == (int(said[0][0]) & 0xFFFF or MOST_ENTRIES) for lut in found)
+    return found if whole else None
+
+
+def _palette(
+    values: Callable[[int], Sequence[str]], raw_of: Callable[[int], bytes | None], mode: Mode
+) -> tuple[Lut, Lut, Lut] | None:
     luts = []
     for descriptor, data, segments in zip(PALETTE_DESCRIPTORS, PALETTE_DATA, PALETTE_SEGMENTS, strict=True):
-        described = [int(text) for text in header.values(descriptor) if text.lstrip("-").isdecimal()]
-        raw = header.raw(data)
+        described = [int(text) for text in values(descriptor) if text.lstrip("-").isdecimal()]
+        raw = raw_of(data)
         if len(described) != 3:
             return None
-        if raw is None and (packed := header.raw(segments)) is not None:
-            raw = _expanded(_words(header, packed), described[2])
+        if raw is None and (packed := raw_of(segments)) is not None:
+            raw = _expanded(_words(mode, packed), described[2])
         elif raw is not None:
-            raw = _words(header, raw)
+            raw = _words(mode, raw)
         lut = _lut(tuple(described), raw or b"", signed=False)
         if lut is None:
             return None
@@ -214,9 +240,15 @@ def palette_of(header: Header) -> tuple[Lut, Lut, Lut] | None:
     return luts[0], luts[1], luts[2]
 
 
-def _words(header: Header, raw: bytes) -> bytes:
+def _raw_of_item(item: Mapping[int, object], tag: int) -> bytes | None:
+    """The bytes of a binary value of a decoded item."""
+    found = strings(item, tag)
+    return _base64(found[0]) if len(found) == 1 else None
+
+
+def _words(mode: Mode, raw: bytes) -> bytes:
     """OW data as little endian words."""
-    if header.mode is not Mode.EXPLICIT_BE:
+    if mode is not Mode.EXPLICIT_BE:
         return raw
     return b"".join(raw[at + 1 : at + 2] + raw[at : at + 1] for at in range(0, len(raw) - 1, 2))
 

@@ -11,7 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from vesalius.imaging.advanced_blending import advanced_of
 from vesalius.imaging.blending import as_underlying, blending_of
+from vesalius.imaging.blending_layers import picture_of_layers
 from vesalius.imaging.colour import converted
 from vesalius.imaging.description import Description, ImageHeader
 from vesalius.imaging.draw import draw, loss_lines, patient_lines, technique_lines
@@ -37,13 +39,19 @@ def picture_of(
 ) -> tuple[Octets, bytes | None]:
     """Frame `index` (from 0) as grey or RGB, and the ICC profile to go with it. Raises `CannotTranscode`.
 
-    `above`: what a blending state lays over it, four bytes (RGBA) for each of its pixels.
+    `above`: what a blending state lays over it, four bytes (RGBA) for each of its pixels; of an advanced one all inputs
+    that are not the frame itself (`blending_layers.packed`).
     """
     header = image.header
     instance = header.text(SOP_INSTANCE) or ""
     said = presentation_of(state, instance, index) if state is not None else None
-    over = None
-    if state is not None and said is not None and (blending := blending_of(state)) is not None:
+    over = instead = None
+    if state is not None and said is not None and (advanced := advanced_of(state)) is not None:
+        if request.window is not None:
+            raise CannotTranscode("a window cannot be chosen where a presentation state blends images with their own")
+        said = replace(said, shutter=None)
+        instead = picture_of_layers(advanced, cells, description, header, instance, index, above)
+    elif state is not None and said is not None and (blending := blending_of(state)) is not None:
         said = as_underlying(said, blending, instance, index)
         if len(above) != description.rows * description.columns * 4:
             raise CannotTranscode("what a blending presentation state lays over the image is missing")
@@ -53,7 +61,9 @@ def picture_of(
     shutter = said.shutter if said is not None else shutter_of(header)
     size = description.rows, description.columns
     paints, curtain = _paints(planes, state, said, shutter, index, size)
-    made = render(cells, description, request, said, shutter, planes=paints, curtain=curtain, above=over)
+    made = render(
+        cells, description, request, said, shutter, planes=paints, curtain=curtain, above=over, instead=instead
+    )
     pixels, profile = converted(
         made.pixels, (said.icc if said is not None else None) or description.icc, request.profile
     )

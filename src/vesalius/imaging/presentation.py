@@ -42,18 +42,24 @@ SIZE_MODE, AREA_SPACING, AREA_ASPECT, MAGNIFICATION = 0x00700100, 0x00700101, 0x
 SHUTTER_SHAPE, LEFT, RIGHT, UPPER, LOWER = 0x00181600, 0x00181602, 0x00181604, 0x00181606, 0x00181608
 CENTRE, RADIUS, VERTICES = 0x00181610, 0x00181612, 0x00181620
 SHUTTER_VALUE, SHUTTER_GROUP, SHUTTER_COLOUR = 0x00181622, 0x00181623, 0x00181624
+SOP_CLASS, BLENDING_INPUTS, ADVANCED_BLENDING = 0x00080016, 0x00701B01, "1.2.840.10008.5.1.4.1.1.11.8"
 LARGEST_MAGNIFICATION = 64.0
 BLACK = Colour(grey=0)
 
-# Grayscale, color, pseudo-color, and blending (`blending.py`). Not drawn: XA/XRF, planar and volume MPR, volume
-# rendering, and those that blend any number of series (advanced blending, variable modality LUT).
-PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3, 4))
+# Grayscale, color, pseudo-color, blending (`blending.py`) and advanced blending (`advanced_blending.py`). Not drawn:
+# XA/XRF, planar and volume MPR, volume rendering, variable modality LUT.
+PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3, 4, 8))
 ALL_PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in range(1, 13))
 
 
 def is_presentation_state(sop_class: str) -> bool:
     """Whether instances of a SOP class say how images are to be shown, in a way that is drawn here."""
     return sop_class in PRESENTATION_STATES
+
+
+def is_advanced(header: Header) -> bool:
+    """Whether a presentation state blends in steps: an advanced blending state (A.33.7)."""
+    return BLENDING_INPUTS in header or header.text(SOP_CLASS) == ADVANCED_BLENDING
 
 
 def is_undrawn_state(sop_class: str) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesalius.imaging.resampling import Cancelled, Interpolation, background, resample
+from vesalius.imaging.slices import Slice, normal_of
 from vesalius.imaging.space import Floats, Grid, Volume
 from vesalius.imaging.transforms import IDENTITY, Transform
 from vesalius.model.errors import NoVolume
@@ -105,6 +106,13 @@ def oblique(
     depth = _along(of, normal)
     directions = np.stack((across, downwards, normal), axis=1)
     return Grid.of((1, counts[1], counts[0]), directions, np.array([step, step, depth]), origin)
+
+
+def grid_of(one: Slice) -> Grid:
+    """The pixels of a frame as a grid of one slice."""
+    directions = np.array((one.along_row, one.along_column, normal_of(one))).T
+    spacing = np.array((one.between_columns, one.between_rows, one.thickness or one.step or 1.0))
+    return Grid.of((1, one.rows, one.columns), directions, spacing, np.array(one.position))
 
 
 def reformat(

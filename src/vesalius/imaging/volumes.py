@@ -46,13 +46,17 @@ def parts(
     irregular: Irregular = "refuse",
     tilt: Tilt = "correct",
     mappings: Sequence[Dataset] = (),
+    only: Callable[[SliceHeader, Slice], bool] | None = None,
 ) -> tuple[VolumePlan, ...]:
     """The volumes of a series, localizers last, without a pixel being read (but to compare duplicates). Blocks.
 
-    Raises `NoVolume` with the reason, `NoValue` where the wish cannot be met, `DamagedInstance`.
+    `only`: which of its slices count. Raises `NoVolume` with the reason, `NoValue` where the wish cannot be met,
+    `DamagedInstance`.
     """
     headers = tuple(source.headers())
     slices, refused = slices_of(headers)
+    if only is not None:
+        slices = [one for one in slices if only(headers[one.index], one)]
     if not slices:
         raise NoVolume(f"the series is no volume: {_reasons(refused)}", hint="Its images can be looked at one by one.")
     notes = (Finding("frames-left-out", f"left out: {_reasons(refused)}"),) if refused else ()

@@ -1,5 +1,7 @@
 """What a blending presentation state lays over an image (PS3.3 C.11.14), sampled out of the archive.
 
+Advanced blending states (C.11.33) come in by the same door; what they need is sampled by `blending_inputs.py`.
+
 Theory. The superimposed images become a volume, kept as those of `volume_store.py` are, and the plane of one underlying
 frame is cut out of it by the way of `spaces.py`: a frame of reference that both share, or a registration, which the
 state may name. What has no such way, or of which images are missing, is refused: colours beside the organ that they
@@ -15,18 +17,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vesalius.archive.frames import Frames
-from vesalius.imaging.presentation import references_of
-from vesalius.model.elements import Header, read_header
+from vesalius.imaging.presentation import is_advanced, references_of
+from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoVolume
 from vesalius.ports.pixels import PresentationSource
+from vesalius.web.blending_inputs import Inputs
 from vesalius.web.context import WebContext
 
 if TYPE_CHECKING:
+    from vesalius.imaging.advanced_blending import Advanced
     from vesalius.imaging.blending import Blending
     from vesalius.imaging.slices import Slice
-    from vesalius.imaging.space import Grid, Volume
 
+# Palettes of 16 bits are 128 KiB a channel, and each input of an advanced blending state has its own.
+LIMITS = HeaderLimits(value_bytes=1 << 20, sequence_bytes=16 << 20)
 REMEMBERED = 16  # instances whose slices are known
 MOST_PIXELS = 1 << 23  # of an underlying image: its plane is sampled in this process, whatever its header claims
 
@@ -37,6 +42,7 @@ class Blender:
 
     ctx: WebContext
     frames: Frames
+    inputs: Inputs
     _slices: OrderedDict[str, dict[int, Slice]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,13 +54,18 @@ class Blender:
         header = _header(state)
         if not _blends(header):
             return references_of(header)
+        if (advanced := _advanced(header)) is not None:
+            return self.inputs.shown_by(advanced)
         from vesalius.imaging.blending import shown_by
 
         return shown_by(header)
 
-    def version(self, state: PresentationSource, instance: StoredInstance) -> str:
-        """A text that changes whenever what the state lays over an image may. Raises as `complete`."""
-        blending = self._blending(_header(state))
+    def version(self, state: PresentationSource, instance: StoredInstance, index: int) -> str:
+        """A text that changes whenever what the state lays over a frame may. Raises as `complete`."""
+        header = _header(state)
+        if (advanced := _advanced(header)) is not None:
+            return self.inputs.version(advanced, instance, index)
+        blending = self._blending(header)
         if blending is None:
             return ""
         from vesalius.imaging.sources import digest_of
@@ -68,6 +79,10 @@ class Blender:
         Raises `CannotTranscode` with the reason why the two cannot be blended, `DamagedInstance`.
         """
         header = _header(state)
+        if (advanced := _advanced(header)) is not None:
+            return replace(
+                state, above=self.inputs.layers(advanced, instance, index, lambda: self._slice(instance, index))
+            )
         blending = self._blending(header)
         if blending is None:
             return state
@@ -98,9 +113,9 @@ class Blender:
     def _sampled(
         self, header: Header, blending: Blending, images: Sequence[StoredInstance], below: StoredInstance, index: int
     ) -> bytes:
-        from vesalius.imaging.blending import colours, own_modality
+        from vesalius.imaging.blending import colours, own_modality, rescaled
         from vesalius.imaging.reference_frames import Place
-        from vesalius.imaging.reformat import reformat
+        from vesalius.imaging.reformat import grid_of, reformat
         from vesalius.imaging.resampling import is_label
 
         one = self._slice(below, index)
@@ -112,8 +127,8 @@ class Blender:
             raise CannotTranscode("segmentations and label maps are not laid over images by a presentation state")
         place = Place(one.frame_of_reference, below.series)
         link = self.ctx.spaces.link(place, Place.of(whole), blending.registrations)
-        plane = reformat(whole, _grid(one), transform=link.transform, frame_of_reference=one.frame_of_reference)
-        return colours(_rescaled(plane, said), _rescaled(whole, said), blending, header).tobytes()
+        plane = reformat(whole, grid_of(one), transform=link.transform, frame_of_reference=one.frame_of_reference)
+        return colours(rescaled(plane, said), rescaled(whole, said), blending, header).tobytes()
 
     def _slice(self, instance: StoredInstance, index: int) -> Slice:
         """Where a frame lies. Raises `NoVolume`."""
@@ -121,10 +136,11 @@ class Blender:
         with self._lock:
             found = self._slices.get(digest)
         if found is None:
+            from vesalius.imaging.colour_source import placeable
             from vesalius.imaging.slices import slices_of
             from vesalius.imaging.sources import StoredSource
 
-            slices, refused = slices_of(StoredSource([instance], self.frames).headers())
+            slices, refused = slices_of(placeable(StoredSource([instance], self.frames)).headers())
             if refused and not slices:
                 raise NoVolume(f"where the underlying image lies is not known: {refused[0].reason}")
             found = {one.frame: one for one in slices if one.tile is None}
@@ -138,30 +154,16 @@ class Blender:
 
 
 def _header(state: PresentationSource) -> Header:
-    return read_header(state.dataset, state.transfer_syntax)
+    return read_header(state.dataset, state.transfer_syntax, LIMITS)
 
 
 def _blends(header: Header) -> bool:
-    return 0x00700402 in header
+    return 0x00700402 in header or is_advanced(header)
 
 
-def _grid(one: Slice) -> Grid:
-    """The pixels of a frame as a grid of one slice."""
-    import numpy as np
+def _advanced(header: Header) -> Advanced | None:
+    if not is_advanced(header):
+        return None
+    from vesalius.imaging.advanced_blending import advanced_of
 
-    from vesalius.imaging.slices import normal_of
-    from vesalius.imaging.space import Grid
-
-    directions = np.array((one.along_row, one.along_column, normal_of(one))).T
-    spacing = np.array((one.between_columns, one.between_rows, one.thickness or one.step or 1.0))
-    return Grid.of((1, one.rows, one.columns), directions, spacing, np.array(one.position))
-
-
-def _rescaled(volume: Volume, said: tuple[float, float] | None) -> Volume:
-    """Stored values as the units that the state says; units stay as they are."""
-    import numpy as np
-
-    if said is None:
-        return volume
-    slope, intercept = said
-    return replace(volume, values=np.asarray(volume.values, np.float32) * np.float32(slope) + np.float32(intercept))
+    return advanced_of(header)

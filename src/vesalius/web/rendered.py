@@ -27,6 +27,7 @@ from vesalius.ports.pixels import PresentationSource
 from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joined_gif
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.blending import Blender
+from vesalius.web.blending_inputs import Inputs
 from vesalius.web.context import WebContext
 from vesalius.web.documents import Documents, is_readable
 from vesalius.web.errors import Problem
@@ -204,7 +205,7 @@ class Renderer:
             str(view.index),
             repr(wanted),
             kind,
-            *((state.dataset, self.blender.version(state, view.instance)) if state is not None else ()),
+            *((state.dataset, self.blender.version(state, view.instance, view.index)) if state is not None else ()),
         )
 
     def _still(self, request: Request, views: list[View], wanted: RenderParameters, kind: ImageFormat) -> Response:
@@ -280,7 +281,7 @@ class Renderer:
 def _undrawn() -> CannotTranscode:
     return CannotTranscode(
         "presentation states of this kind are not drawn here",
-        hint="Grayscale, colour, pseudo-colour and blending softcopy presentation states are (PS3.3 A.33.1 to A.33.4).",
+        hint="Grayscale, colour, pseudo-colour, blending and advanced blending states are (PS3.3 A.33.1 to 4, A.33.7).",
     )
 
 
@@ -315,7 +316,7 @@ def _offers(*, several: bool) -> list[str]:
 
 def renderer_of(ctx: WebContext) -> Renderer:
     """The renderer of a process."""
-    return Renderer(ctx, ctx.frames, Blender(ctx, ctx.frames))
+    return Renderer(ctx, ctx.frames, Blender(ctx, ctx.frames, Inputs(ctx, ctx.frames)))
 
 
 def routes(ctx: WebContext) -> list[Route]:

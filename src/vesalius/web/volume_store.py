@@ -29,7 +29,8 @@ from vesalius.web.spaces import Spaces
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from vesalius.imaging.sources import StoredSource
+    from vesalius.imaging.slices import Slice
+    from vesalius.imaging.sources import SeriesSource, SliceHeader, StoredSource
     from vesalius.imaging.space import Volume
     from vesalius.imaging.volumes import Irregular, Tilt, VolumePlan
     from vesalius.web.context import WebContext
@@ -167,14 +168,22 @@ class VolumeStore:
     def of_images(self, images: Sequence[StoredInstance], wish: str) -> Volume:
         """The one volume that these images of a series are. Blocks. Raises as `get`."""
         from vesalius.imaging.sources import StoredSource
+
+        return self.of_source(StoredSource(images, self._frames), wish)
+
+    def of_source(
+        self, source: SeriesSource, wish: str, part: str = "", only: Callable[[SliceHeader, Slice], bool] | None = None
+    ) -> Volume:
+        """The one volume of a source, or of the slices that `only` lets through and `part` names. Raises as `get`."""
         from vesalius.imaging.values import Wish
         from vesalius.imaging.volume_files import VolumeFiles
         from vesalius.imaging.volumes import chosen, parts
 
-        files, source = VolumeFiles(self._place(), self._most), StoredSource(images, self._frames)
-        key = files.key(source.digest, wish, str(None), "refuse", "correct")  # as `_make` has it for a whole series
+        files = VolumeFiles(self._place(), self._most)
+        # As `_make` has it for a whole series.
+        key = files.key(source.digest, wish, str(None), "refuse", "correct", *([part] if part else []))
         with self._one_at_a_time:
-            return files.get(key) or files.put(key, chosen(parts(source, Wish(wish)), None))
+            return files.get(key) or files.put(key, chosen(parts(source, Wish(wish), only=only), None))
 
     def _make(self, wanted: Wanted, version: str, cancelled: Callable[[], bool] | None = None) -> Volume:
         from vesalius.imaging.volume_files import VolumeFiles

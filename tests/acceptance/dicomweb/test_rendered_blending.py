@@ -3,110 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
-import numpy.typing as npt
-import pydicom
 import pytest
-from pydicom.data import get_palette_files
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import (
-    GrayscaleSoftcopyPresentationStateStorage,
-    JPEGLSLossless,
-    PositronEmissionTomographyImageStorage,
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, JPEGLSLossless
+from tests.support.blending import (
+    COLUMNS,
+    ROWS,
+    SLICES,
+    activity,
+    anatomy,
+    palette,
+    referenced,
+    registration,
+    same,
+    sampled,
+    window,
 )
-from scipy.ndimage import map_coordinates
-from scipy.spatial.transform import Rotation
 from tests.support.generate import ct, part10, uid
 from tests.support.rendered import Pixels, Site, path_of, picture_site, state
 
-Floats = npt.NDArray[np.float64]
-
-BLENDING, ADVANCED = "1.2.840.10008.5.1.4.1.1.11.4", "1.2.840.10008.5.1.4.1.1.11.8"
+BLENDING, VOLUMETRIC = "1.2.840.10008.5.1.4.1.1.11.4", "1.2.840.10008.5.1.4.1.1.11.6"
 OPACITY = 0.4
 CT_WINDOW, PET_WINDOW = (40.0, 400.0), (600.0, 1200.0)
-ROWS, COLUMNS, SLICES = 24, 40, 3
-WIDE = 14  # columns of the PET, which does not cover all of the CT
-# The other machine's patient lies turned and moved (points of the PET = TURN @ point + SHIFT).
-TURN, SHIFT = Rotation.from_euler("xyz", (4, -3, 12), degrees=True).as_matrix(), np.array((3.0, -2.0, 5.0))
-
-
-def wave(points: Floats) -> Floats:
-    """What the second machine measures at a place: smooth, so that what lies between its voxels is known."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    return np.asarray(600 + 500 * np.sin(x / 9.0) * np.cos(y / 8.0) + 6 * z)
-
-
-def anatomy() -> list[Dataset]:
-    """Three oblique CT images, brighter from left to right, with a window of their own that the state does not take."""
-    along, down = TURN[0], TURN[1]
-    found = []
-    for number in range(SLICES):
-        place = np.array((-15.0, -10.0, 4.0)) + np.cross(along, down) * 3.0 * number
-        ds = ct("blend", 1, number + 1, rows=ROWS, columns=COLUMNS, patient_id="BLEND", WindowCenter="0",
-                WindowWidth="2", ImagePositionPatient=[float(each) for each in place],
-                ImageOrientationPatient=[float(each) for each in (*along, *down)])  # fmt: skip
-        ds.PixelData = np.tile(np.linspace(784, 1304, COLUMNS).astype("<u2"), (ROWS, 1)).tobytes()
-        found.append(ds)
-    return found
-
-
-def activity(
-    series: str, *, study: str = "blend", patient: str = "BLEND", frame: str | None = None, slices: int = 12
-) -> list[Dataset]:
-    """Axial PET images, coarser than the CT; `frame`: of the machine where the patient lies turned and moved."""
-    found = []
-    for number in range(slices):
-        ds = ct(study, series, number + 1, rows=20, columns=WIDE, patient_id=patient, Modality="PT",
-                SOPClassUID=PositronEmissionTomographyImageStorage, PixelSpacing=[3.0, 2.5], Units="BQML",
-                RescaleSlope="0.5", RescaleIntercept="0", RescaleType="", BitsStored=16, HighBit=15,
-                ImagePositionPatient=[-25.0, -28.0, -16.0 + 3.5 * number], SliceThickness="3.5")  # fmt: skip
-        i, j = np.meshgrid(np.arange(WIDE), np.arange(20))
-        points = np.stack((-25 + 2.5 * i, -28 + 3.0 * j, np.full(i.shape, -16 + 3.5 * number)), axis=-1)
-        if frame is not None:
-            ds.FrameOfReferenceUID = uid("frame", frame)
-            points = (points - SHIFT) @ TURN  # what is measured here lies there in the space of the CT
-        ds.PixelData = np.rint(wave(points) * 2).astype("<u2").tobytes()
-        found.append(ds)
-    return found
-
-
 CT, PET = anatomy(), activity("pet")
 ELSEWHERE = activity("elsewhere", frame="second machine")
 NOWHERE = activity("nowhere", frame="third machine")
 STRANGER = activity("stranger", study="blend, another", patient="ANOTHER")
-
-
-def registration() -> Dataset:
-    """From the second machine to the CT (PS3.3 C.20.2: source points to registered ones)."""
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.66.1", uid("registration", "blend")
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = CT[0].StudyInstanceUID, uid("registrations", "blend")
-    ds.PatientID, ds.PatientName, ds.Modality = "BLEND", CT[0].PatientName, "REG"
-    ds.ContentDate, ds.ContentTime, ds.ContentLabel = "20240131", "120000", "REGISTRATION"
-    ds.FrameOfReferenceUID = CT[0].FrameOfReferenceUID
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = TURN.T, -TURN.T @ SHIFT
-    step, steps, item = Dataset(), Dataset(), Dataset()
-    step.FrameOfReferenceTransformationMatrixType = "RIGID"
-    step.FrameOfReferenceTransformationMatrix = [f"{each:.10f}" for each in matrix.ravel()]
-    steps.MatrixSequence = [step]
-    item.FrameOfReferenceUID, item.MatrixRegistrationSequence = ELSEWHERE[0].FrameOfReferenceUID, [steps]
-    ds.RegistrationSequence = [item]
-    return ds
-
-
-def referenced(images: list[Dataset]) -> Dataset:
-    series = Dataset()
-    series.SeriesInstanceUID, series.ReferencedImageSequence = images[0].SeriesInstanceUID, []
-    for image in images:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-        series.ReferencedImageSequence.append(reference)
-    return series
 
 
 def image_set(position: str, images: list[Dataset], window: tuple[float, float], **said: object) -> Dataset:
@@ -130,24 +56,18 @@ def blending(name: str, over: list[Dataset], **said: object) -> Dataset:
         image_set("SUPERIMPOSED", over, PET_WINDOW, **said),
     ]
     ds.RelativeOpacity = OPACITY
-    palette = iron()
+    colours = palette()
     for colour in ("Red", "Green", "Blue"):
         for what in ("Descriptor", "Data"):
             keyword = f"{colour}PaletteColorLookupTable{what}"
-            setattr(ds, keyword, getattr(palette, keyword))
+            setattr(ds, keyword, getattr(colours, keyword))
     return ds
-
-
-@cache
-def iron() -> Dataset:
-    (path,) = get_palette_files("hotiron.dcm")
-    return pydicom.dcmread(path)
 
 
 def named() -> Dataset:
     """A state that names the registration by which the sets lie to each other."""
     ds = blending("named", ELSEWHERE)
-    made, series, item = registration(), Dataset(), Dataset()
+    made, series, item = registration(CT[0], ELSEWHERE[0]), Dataset(), Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
     series.SeriesInstanceUID, series.ReferencedSOPSequence = made.SeriesInstanceUID, [item]
     study = Dataset()
@@ -174,8 +94,8 @@ def over_a_giant() -> tuple[Dataset, Dataset]:
     return giant, said
 
 
-def advanced() -> Dataset:
-    ds = state(CT[0], ADVANCED, "advanced")
+def volumetric() -> Dataset:
+    ds = state(CT[0], VOLUMETRIC, "volumetric")
     del ds.ReferencedSeriesSequence
     return ds
 
@@ -201,7 +121,7 @@ REFUSED = {
     "two series": (blending("two", PET, ReferencedSeriesSequence=[referenced(PET), referenced(CT)]), "one series"),
     "table": (blending("table", PET, ModalityLUTSequence=[Dataset()]), "Modality LUT"),
     "half": (half(), "which images"),
-    "advanced": (advanced(), "not drawn"),
+    "volumetric": (volumetric(), "not drawn"),
 }  # fmt: skip
 
 
@@ -210,7 +130,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("blending")
     giant, over_it = over_a_giant()
     (folder / "giant.dcm").write_bytes(part10(giant, JPEGLSLossless))
-    made = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, registration(), over_it, *STATES.values()]
+    made = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, registration(CT[0], ELSEWHERE[0]), over_it, *STATES.values()]
     made += [ds for ds, _ in REFUSED.values()]
     with picture_site(folder, made, [folder / "giant.dcm"]) as served:
         yield served
@@ -218,35 +138,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def expected(image: Dataset, over: list[Dataset], *, moved: bool, slope: float = 0.5, intercept: float = 0.0) -> Pixels:
     """The picture by others' hands: SciPy between the voxels, pydicom's palette, the formulas of the standard."""
-    j, i = np.mgrid[:ROWS, :COLUMNS]
-    cosines = np.array(image.ImageOrientationPatient, float)
-    points = np.array(image.ImagePositionPatient, float) + i[..., None] * cosines[:3] + j[..., None] * cosines[3:]
-    if moved:
-        points = points @ TURN.T + SHIFT
-    places = (points - (-25.0, -28.0, -16.0)) / (2.5, 3.0, 3.5)
-    stored = np.stack([np.frombuffer(ds.PixelData, "<u2").reshape(20, WIDE) for ds in over]).astype(float)
-    units = map_coordinates(stored * slope + intercept, places[..., ::-1].reshape(-1, 3).T, order=1, mode="nearest")
-    size = (WIDE, 20, len(over))
-    inside = ((places >= -0.5) & (places <= np.array(size) - 0.5)).all(-1)
+    stored, inside, _ = sampled(image, over, moved=moved)
     assert 0.3 < inside.mean() < 1.0, "the sets shall overlap in part"
-    shown = window(units.reshape(ROWS, COLUMNS), *PET_WINDOW)
-    colours = apply_color_lut(np.rint(shown).astype(np.uint8), iron()).astype(float)
+    shown = window(stored * slope + intercept, *PET_WINDOW)
+    colours = apply_color_lut(np.rint(shown).astype(np.uint8), palette()).astype(float)
     below = np.rint(window(np.frombuffer(image.PixelData, "<u2").reshape(ROWS, COLUMNS) - 1024.0, *CT_WINDOW))
     part = np.where(inside, OPACITY, 0.0)[..., None]
     return np.rint(below[..., None] * (1 - part) + colours * part).astype(np.int64)
-
-
-def window(values: Floats, center: float, width: float) -> Floats:
-    """PS3.3 C.11.2.1.2.1, word for word."""
-    found = ((values - (center - 0.5)) / (width - 1) + 0.5) * 255
-    found[values <= center - 0.5 - (width - 1) / 2] = 0
-    found[values > center - 0.5 + (width - 1) / 2] = 255
-    return found
-
-
-def same(ours: Pixels, theirs: Pixels) -> bool:
-    """But for pixels on the very edge of the other set and steps of the palette next to each other."""
-    return ours.shape == theirs.shape and float((np.abs(ours - theirs).max(-1) > 3).mean()) < 0.004
 
 
 @pytest.mark.parametrize("number", range(SLICES))

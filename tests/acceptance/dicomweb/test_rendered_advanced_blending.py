@@ -1,0 +1,523 @@
+"""Advanced blending presentation states (PS3.3 A.33.7) of the real service, beside NumPy's, SciPy's and pydicom's."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import ImageCms
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import SecondaryCaptureImageStorage
+from tests.support import stow
+from tests.support.blending import (
+    COLUMNS,
+    ROWS,
+    SLICES,
+    Floats,
+    Mask,
+    activity,
+    anatomy,
+    palette,
+    registration,
+    sampled,
+    window,
+)
+from tests.support.generate import part10, uid
+from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site, state
+
+ADVANCED = "1.2.840.10008.5.1.4.1.1.11.8"
+CT_WINDOW, PET_WINDOW = (40.0, 400.0), (600.0, 1200.0)
+FRAME = uid("frame", "second machine")
+
+CT, PET = anatomy(), activity("pet")
+ELSEWHERE = activity("elsewhere", frame="second machine")
+NOWHERE = activity("nowhere", frame="third machine")
+STRANGER = activity("stranger", study="blend, another", patient="ANOTHER")
+
+Layer = tuple[Floats, Mask]  # RGB, and where there is something
+
+
+def painting() -> list[Dataset]:
+    """A map in colours on the grid of the PET: a scale that nothing may be mixed on."""
+    found = []
+    for number, image in enumerate(activity("painting")):
+        image.SOPClassUID, image.Modality = SecondaryCaptureImageStorage, "OT"
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", number % 2
+        image.BitsAllocated = image.BitsStored = 8
+        image.HighBit = 7
+        for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "Units"):
+            delattr(image, keyword)
+        pixels = colours_of(number)
+        image.PixelData = (np.moveaxis(pixels, 2, 0) if number % 2 else pixels).tobytes()
+        found.append(image)
+    return found
+
+
+def colours_of(number: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(number).integers(0, 256, (20, 14, 3), np.uint8)
+
+
+PAINTING = painting()
+
+
+# -- states
+
+
+def item(
+    number: int, images: Sequence[Dataset], shown: tuple[float, float] | None = None, *,
+    colours: str = "", keep: Sequence[tuple[str, Sequence[float]]] = (), whole: bool = False, **said: Any,
+) -> Dataset:  # fmt: skip
+    """An item of Advanced Blending Sequence."""
+    ds = Dataset()
+    ds.BlendingInputNumber = number
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = images[0].StudyInstanceUID, images[0].SeriesInstanceUID
+    if not whole:
+        ds.ReferencedImageSequence = [reference(each) for each in images]
+    if keep:
+        ds.ThresholdSequence = [threshold(kind, values) for kind, values in keep]
+    if shown is not None:
+        voi = Dataset()
+        voi.WindowCenter, voi.WindowWidth = (str(each) for each in shown)
+        ds.SoftcopyVOILUTSequence = [voi]
+    if colours:
+        ds.PaletteColorLookupTableSequence = [table(colours)]
+    for keyword, value in said.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def reference(image: Dataset) -> Dataset:
+    ds = Dataset()
+    ds.ReferencedSOPClassUID, ds.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    return ds
+
+
+def threshold(kind: str, values: Sequence[float]) -> Dataset:
+    ds = Dataset()
+    ds.ThresholdType, ds.ThresholdValueSequence = kind, []
+    for value in values:
+        each = Dataset()
+        each.ThresholdValue = value
+        ds.ThresholdValueSequence.append(each)
+    return ds
+
+
+def table(name: str) -> Dataset:
+    """A palette written out: states have no segmented ones (PS3.3 C.7.9)."""
+    ds, rgb = Dataset(), apply_color_lut(np.arange(256, dtype=np.uint8), palette(name)).astype(np.uint8)
+    for place, colour in enumerate(("Red", "Green", "Blue")):
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(ds, f"{colour}PaletteColorLookupTableData", rgb[:, place].tobytes())
+    return ds
+
+
+def step(mode: str, inputs: Sequence[int], result: int | None = None, opacity: float | None = None) -> Dataset:
+    """An item of Blending Display Sequence."""
+    ds = Dataset()
+    ds.BlendingDisplayInputSequence = []
+    for number in inputs:
+        each = Dataset()
+        each.BlendingInputNumber = number
+        ds.BlendingDisplayInputSequence.append(each)
+    ds.BlendingMode = mode
+    if opacity is not None:
+        ds.RelativeOpacity = opacity
+    if result is not None:
+        ds.BlendingInputNumber = result
+    return ds
+
+
+def advanced(name: str, inputs: list[Dataset], steps: list[Dataset], **said: Any) -> Dataset:
+    """A state of these inputs and steps."""
+    ds = state(CT[0], ADVANCED, f"advanced {name}")
+    for keyword in ("ReferencedSeriesSequence", "DisplayedAreaSelectionSequence"):
+        delattr(ds, keyword)
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = CT[0].FrameOfReferenceUID, ""
+    ds.ManufacturerModelName, ds.DeviceSerialNumber, ds.SoftwareVersions = "Test", "1", "1"
+    ds.AdvancedBlendingSequence, ds.BlendingDisplaySequence = inputs, steps
+    ds.PixelPresentation, ds.ColorSpace = "TRUE_COLOR", "SRGB"
+    ds.ICCProfile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    ds.ReferencedSeriesSequence = []
+    for series in {each.SeriesInstanceUID: each for each in inputs if "ReferencedImageSequence" in each}.values():
+        listed = Dataset()
+        listed.SeriesInstanceUID = series.SeriesInstanceUID
+        listed.ReferencedInstanceSequence = series.ReferencedImageSequence
+        ds.ReferencedSeriesSequence.append(listed)
+    for keyword, value in said.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def anatomical(**said: Any) -> Dataset:
+    """The CT as input 1, which gives the picture its geometry."""
+    return item(1, CT, CT_WINDOW, GeometryForDisplay="TRUE", **said)
+
+
+def of_registration(uid_: str = "") -> list[Dataset]:
+    """Referenced Spatial Registration Sequence."""
+    made, series, listed, study = registration(CT[0], ELSEWHERE[0]), Dataset(), Dataset(), Dataset()
+    listed.ReferencedSOPClassUID, listed.ReferencedSOPInstanceUID = made.SOPClassUID, uid_ or made.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = made.SeriesInstanceUID, [listed]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = made.StudyInstanceUID, [series]
+    return [study]
+
+
+def square_pixels(columns: int = 14, rows: int = 20, left: int = 1, top: int = 1) -> Dataset:
+    """A displayed area whose pixels are as many as those of the image."""
+    ds = Dataset()
+    ds.DisplayedAreaTopLeftHandCorner, ds.DisplayedAreaBottomRightHandCorner = [left, top], [columns, rows]
+    ds.PresentationSizeMode, ds.PresentationPixelAspectRatio = "SCALE TO FIT", ["1", "1"]
+    return ds
+
+
+HOT = [("GREATER_OR_EQUAL", [700.0])]
+OUTER = [("LESS_THAN", [450.0]), ("RANGE_INCL", [800.0, 1000.0])]
+BONE = [("RANGE_EXCL", [-100.0, 150.0])]
+LATER = {"ReferencedSpatialRegistrationSequence": of_registration()}
+
+STATES = {
+    "foreground": advanced(
+        "foreground", [anatomical(), item(2, PET, PET_WINDOW, colours="hotiron")],
+        [step("FOREGROUND", [2, 1], None, 0.4)],
+    ),
+    "thresholds": advanced(
+        "thresholds", [anatomical(), item(2, PET, PET_WINDOW, colours="hotiron", keep=HOT)],
+        [step("FOREGROUND", [1, 2], None, 0.25)],
+    ),
+    "equal": advanced(
+        "equal", [
+            anatomical(), item(2, PET, PET_WINDOW, colours="pet", keep=OUTER),
+            item(3, ELSEWHERE, PET_WINDOW, colours="winter", **LATER),
+        ], [step("EQUAL", [1, 2, 3])],
+    ),
+    "steps": advanced(
+        "steps", [
+            anatomical(), item(2, PET, PET_WINDOW, colours="hotiron", keep=HOT),
+            item(3, PET, (400.0, 600.0), colours="winter", keep=[("LESS_THAN", [700.0])]),
+            item(4, ELSEWHERE, PET_WINDOW, **LATER),
+        ], [
+            step("FOREGROUND", [6, 1], None, 0.5), step("EQUAL", [2, 3], 5), step("FOREGROUND", [5, 4], 6, 0.75),
+            step("EQUAL", [1, 99], 7),
+        ],
+    ),
+    "twice": advanced(
+        "twice", [anatomical(), item(2, CT, (200.0, 300.0), colours="summer", keep=BONE, whole=True)],
+        [step("FOREGROUND", [2, 1], None, 0.7)],
+    ),
+    "pseudo": advanced("pseudo", [item(1, CT, CT_WINDOW, colours="hotiron", whole=True)], [step("EQUAL", [1])]),
+    "hidden": advanced("hidden", [anatomical(keep=[("GREATER_THAN", [40.0])])], [step("EQUAL", [1])]),
+    "own windows": advanced(
+        "own windows", [item(1, CT, GeometryForDisplay="TRUE"), item(2, PET, colours="pet")],
+        [step("FOREGROUND", [2, 1], None, 0.5)],
+    ),
+    "slope": advanced(
+        "slope", [anatomical(), item(2, PET, PET_WINDOW, colours="hotiron", RescaleSlope="0.25",
+                                     RescaleIntercept="100", RescaleType="US")],
+        [step("FOREGROUND", [2, 1], None, 0.4)],
+    ),
+    "painted": advanced(
+        "painted", [anatomical(), item(2, PAINTING)], [step("FOREGROUND", [2, 1], None, 0.6)],
+    ),
+    "onto colours": advanced(
+        "onto colours", [item(1, PAINTING, GeometryForDisplay="TRUE"), item(2, PET, PET_WINDOW, keep=HOT)],
+        [step("EQUAL", [1, 2])], DisplayedAreaSelectionSequence=[square_pixels()],
+    ),
+    "grey": advanced(
+        "grey", [anatomical(), item(2, PET, PET_WINDOW)], [step("EQUAL", [1, 2])], PixelPresentation="MONOCHROME"
+    ),
+}  # fmt: skip
+
+
+# -- the same pictures by others' hands
+
+
+def ct_layer(
+    image: Dataset, shown: tuple[float, float], colours: str = "", keep: Callable[[Floats], Mask] | None = None
+) -> Layer:
+    units = np.frombuffer(image.PixelData, "<u2").reshape(ROWS, COLUMNS) - 1024.0
+    return coloured(units, np.ones(units.shape, bool) if keep is None else keep(units), shown, colours)
+
+
+def pet_layer(
+    image: Dataset, over: list[Dataset], shown: tuple[float, float], colours: str = "",
+    keep: Callable[[Floats], Mask] | None = None, *, moved: bool = False, line: tuple[float, float] = (0.5, 0.0),
+) -> Layer:  # fmt: skip
+    stored, inside, _ = sampled(image, over, moved=moved)
+    units = stored * line[0] + line[1]
+    return coloured(units, inside if keep is None else inside & keep(units), shown, colours)
+
+
+def coloured(units: Floats, there: Mask, shown: tuple[float, float], colours: str) -> Layer:
+    grey = np.rint(window(units, *shown))
+    if not colours:
+        return np.repeat(grey[..., None], 3, axis=-1), there
+    return apply_color_lut(grey.astype(np.uint8), palette(colours)).astype(float), there
+
+
+def painted_layer(image: Dataset) -> Layer:
+    _, inside, places = sampled(image, PET)
+    i, j, k = np.moveaxis(np.clip(np.floor(places + 0.5).astype(int), 0, (13, 19, 11)), -1, 0)
+    return np.stack([colours_of(number) for number in range(12)])[k, j, i].astype(float), inside
+
+
+def foreground(first: Layer, second: Layer, opacity: float) -> Layer:
+    """PS3.4 N.2.6, pixel by pixel."""
+    (a, here), (b, there) = first, second
+    out, seen = np.zeros(a.shape), np.zeros(here.shape, bool)
+    for at in np.ndindex(*here.shape):
+        if here[at] and there[at]:
+            out[at] = opacity * a[at] + (1 - opacity) * b[at]
+        elif here[at] or there[at]:
+            out[at] = a[at] if here[at] else b[at]
+        seen[at] = here[at] or there[at]
+    return out, seen
+
+
+def equal(*layers: Layer) -> Layer:
+    values = np.ma.stack([np.ma.array(rgb, mask=np.repeat(~there[..., None], 3, -1)) for rgb, there in layers])
+    found = values.mean(axis=0)
+    return found.filled(0.0), ~np.ma.getmaskarray(found)[..., 0]
+
+
+def expected(name: str, image: Dataset) -> Pixels:
+    below = ct_layer(image, CT_WINDOW)
+    hot, outer = (lambda u: u >= 700), (lambda u: (u < 450) | ((u >= 800) & (u <= 1000)))
+    pet = pet_layer(image, PET, PET_WINDOW, "hotiron")
+    later = pet_layer(image, ELSEWHERE, PET_WINDOW, moved=True)
+    made: dict[str, Callable[[], Layer]] = {
+        "foreground": lambda: foreground(pet, below, 0.4),
+        "thresholds": lambda: foreground(below, pet_layer(image, PET, PET_WINDOW, "hotiron", hot), 0.25),
+        "equal": lambda: equal(
+            below, pet_layer(image, PET, PET_WINDOW, "pet", outer),
+            pet_layer(image, ELSEWHERE, PET_WINDOW, "winter", moved=True)),
+        "steps": lambda: foreground(
+            foreground(equal(pet_layer(image, PET, PET_WINDOW, "hotiron", hot),
+                             pet_layer(image, PET, (400.0, 600.0), "winter", lambda u: u < 700)), later, 0.75),
+            below, 0.5),
+        "twice": lambda: foreground(
+            ct_layer(image, (200.0, 300.0), "summer", lambda u: (u < -100) | (u > 150)), below, 0.7),
+        "pseudo": lambda: ct_layer(image, CT_WINDOW, "hotiron"),
+        "hidden": lambda: equal(ct_layer(image, CT_WINDOW, keep=lambda u: u > 40)),
+        "slope": lambda: foreground(pet_layer(image, PET, PET_WINDOW, "hotiron", line=(0.25, 100.0)), below, 0.4),
+        "painted": lambda: foreground(painted_layer(image), below, 0.6),
+        "grey": lambda: equal(below, pet_layer(image, PET, PET_WINDOW)),
+    }  # fmt: skip
+    return np.rint(made[name]()[0]).astype(np.int64)
+
+
+def same(ours: Pixels, theirs: Pixels, most: int = 2) -> bool:
+    """But for pixels on the very edge of a set or threshold, and steps of a palette next to each other."""
+    return ours.shape == theirs.shape and float((np.abs(ours - theirs).max(-1) > most).mean()) < 0.01
+
+
+# -- what is refused
+
+
+def without(ds: Dataset, *keywords: str) -> Dataset:
+    for keyword in keywords:
+        delattr(ds, keyword)
+    return ds
+
+
+def two(name: str, over: Sequence[Dataset], **said: Any) -> Dataset:
+    """What is over the CT as input 2, half and half."""
+    return advanced(name, [anatomical(), item(2, over, PET_WINDOW, **said)], [step("EQUAL", [1, 2])])
+
+
+def steps_of(name: str, *steps: Dataset) -> Dataset:
+    return advanced(name, [anatomical(), item(2, PET, PET_WINDOW)], list(steps))
+
+
+def short_palette() -> Dataset:
+    ds = two("short palette", PET, colours="pet")
+    item_ = ds.AdvancedBlendingSequence[1].PaletteColorLookupTableSequence[0]
+    item_.BluePaletteColorLookupTableData = item_.BluePaletteColorLookupTableData[:100]
+    return ds
+
+
+def uneven_palette() -> Dataset:
+    ds = two("uneven palette", PET, colours="pet")
+    ds.AdvancedBlendingSequence[1].PaletteColorLookupTableSequence[0].RedPaletteColorLookupTableDescriptor = [64, 0, 8]
+    return ds
+
+
+def windows_of_their_own() -> Dataset:
+    ds = two("two windows", PET)
+    other = Dataset()
+    other.WindowCenter, other.WindowWidth, other.ReferencedImageSequence = "1", "2", [reference(PET[3])]
+    ds.AdvancedBlendingSequence[1].SoftcopyVOILUTSequence.append(other)
+    return ds
+
+
+def by_path() -> Dataset:
+    ds = two("optical path", PET)
+    ds.AdvancedBlendingSequence[1].ReferencedImageSequence[0].ReferencedOpticalPathIdentifier = "1"
+    return ds
+
+
+def later_phase() -> list[Dataset]:
+    """The PET measured twice: two volumes in one series."""
+    found = []
+    for time in (0, 1):
+        for number, image in enumerate(activity("phases")):
+            image.SOPInstanceUID = uid("phases", time, number)
+            image.AcquisitionTime, image.TemporalPositionIdentifier = f"10{time:02}00", str(time + 1)
+            image.InstanceNumber = str(12 * time + number + 1)
+            found.append(image)
+    return found
+
+
+PHASES = later_phase()
+CYCLE = [step("EQUAL", [1, 5]), step("EQUAL", [6, 2], 5), step("FOREGROUND", [5, 1], 6, 0.5)]
+# A state, and words of the reason.
+REFUSED = {
+    "no inputs": (without(two("no inputs", PET), "AdvancedBlendingSequence"), "no inputs"),
+    "empty inputs": (advanced("empty inputs", [], [step("EQUAL", [1])]), "no inputs"),
+    "no steps": (without(two("no steps", PET), "BlendingDisplaySequence"), "how its inputs are blended"),
+    "a thousand inputs": (
+        advanced("thousand", [item(each, CT) for each in range(1, 1001)], [step("EQUAL", [1])]), "1000 inputs"),
+    "a thousand steps": (
+        steps_of("thousand steps", step("EQUAL", [1]), *(step("EQUAL", [1], 10 + each) for each in range(1000))),
+        "1001 steps"),
+    "a wide step": (steps_of("wide", step("EQUAL", [1] * 5000)), "more than 64"),
+    "no such input": (steps_of("no such input", step("EQUAL", [1, 3])), "no input 3"),
+    "an empty step": (steps_of("empty step", step("EQUAL", [])), "step 1 does not say what it blends"),
+    "a cycle": (steps_of("cycle", *CYCLE), "needs it already"),
+    "its own input": (steps_of("own input", step("EQUAL", [5]), step("EQUAL", [5], 5)), "needs it already"),
+    "no picture": (steps_of("no picture", step("EQUAL", [1], 5)), "no more, has no"),
+    "two pictures": (steps_of("two pictures", step("EQUAL", [1]), step("EQUAL", [2])), "no more, has no"),
+    "two of one number": (
+        advanced("twins", [anatomical(), item(1, PET)], [step("EQUAL", [1])]), "a Blending Input Number of its own"),
+    "a result of an input's number": (
+        steps_of("taken", step("EQUAL", [2]), step("EQUAL", [1], 2)), "have one Blending Input Number"),
+    "an unknown mode": (steps_of("mode", step("MAXIMUM", [1, 2])), "neither EQUAL nor FOREGROUND"),
+    "no opacity": (steps_of("no opacity", step("FOREGROUND", [1, 2])), "Relative Opacity from 0 to 1"),
+    "too much opacity": (steps_of("opacity", step("FOREGROUND", [1, 2], None, 1.5)), "Relative Opacity from 0 to 1"),
+    "an opacity that is none": (
+        steps_of("nan", step("FOREGROUND", [1, 2], None, float("nan"))), "Relative Opacity from 0 to 1"),
+    "three in front": (steps_of("three", step("FOREGROUND", [1, 2, 2], None, 0.5)), "it has two inputs"),
+    "two geometries": (two("two geometries", PET, GeometryForDisplay="TRUE"), "more than one input"),
+    "a malformed threshold": (two("threshold", PET, keep=[("RANGE_INCL", [1.0])]), "threshold of input 2"),
+    "an unknown threshold": (two("threshold type", PET, keep=[("ABOUT", [1.0])]), "threshold of input 2"),
+    "a short palette": (short_palette(), "palette of input 2"),
+    "an uneven palette": (uneven_palette(), "palette of input 2"),
+    "nowhere": (two("nowhere", NOWHERE), "input 2 cannot be blended: "),
+    "another registration": (
+        two("other registration", ELSEWHERE, ReferencedSpatialRegistrationSequence=of_registration("1.2.3")),
+        "no Spatial Registration"),
+    "a registration that is not here": (
+        two("no registration", PET, ReferencedSpatialRegistrationSequence=of_registration("1.2.3")), "is not kept"),
+    "stranger": (two("stranger", STRANGER), "input 2 cannot be blended: its images are of another patient"),
+    "missing": (two("missing", [*PET, *activity("pet", slices=14)[12:]]), "2 of its 14 images are not kept"),
+    "unknown series": (two("unknown", activity("never sent"), whole=True), "its series is not kept here"),
+    "two windows": (windows_of_their_own(), "windows of their own"),
+    "optical path": (by_path(), "optical path"),
+    "colours by threshold": (two("colour threshold", PAINTING, keep=HOT), "thresholds and palettes are for grey"),
+    "a palette on colours": (two("colour palette", PAINTING, colours="pet"), "thresholds and palettes are for grey"),
+    "a table": (two("table", PET, ModalityLUTSequence=[Dataset()]), "table as Modality LUT"),
+    "a time series": (two("time series", PHASES, TimeSeriesBlending="TRUE"), "one point in time"),
+    "several volumes": (two("several volumes", PHASES), "2 volumes"),
+    "grey that has colours": (
+        advanced("false grey", [anatomical(colours="pet")], [step("EQUAL", [1])], PixelPresentation="MONOCHROME"),
+        "what is blended has colours"),
+    "another output": (two("output", PET), "Pixel Presentation"),
+}  # fmt: skip
+REFUSED["another output"][0].PixelPresentation = "MIXED"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Images that are there, and every state sent by STOW-RS."""
+    images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, *PAINTING, *PHASES, registration(CT[0], ELSEWHERE[0])]
+    with picture_site(tmp_path_factory.mktemp("advanced"), images) as served:
+        send(served, *STATES.values(), *(ds for ds, _ in REFUSED.values()))
+        yield served
+
+
+def send(site: Site, *states: Dataset) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.server.http_port, timeout=60)
+    connection.request("POST", "/dicom-web/studies", stow.files(*map(part10, states)), stow.headers())
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == 200, body[:500]
+    assert stow.stored(body) == {ds.SOPInstanceUID for ds in states}
+
+
+def shown(site: Site, name: str, frame: int) -> Answered:
+    return site.get(f"/dicom-web{path_of(STATES[name])}/frames/{frame}/rendered")
+
+
+@pytest.mark.parametrize("number", range(SLICES))
+@pytest.mark.parametrize("name", ["foreground", "equal", "steps"])
+def test_every_image_of_the_geometry_is_a_picture_blended_as_the_state_says(site: Site, name: str, number: int) -> None:
+    assert same(shown(site, name, number + 1).pixels, expected(name, CT[number]))
+
+
+@pytest.mark.parametrize("name", ["thresholds", "twice", "pseudo", "hidden", "slope", "painted", "grey"])
+def test_what_an_input_says_of_itself_is_seen(site: Site, name: str) -> None:
+    found = shown(site, name, 2).pixels
+    assert same(found, expected(name, CT[1]))
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) > 3
+
+
+def test_an_input_that_says_no_window_is_shown_as_its_images_say(site: Site) -> None:
+    stored, inside, _ = sampled(CT[0], PET)
+    units = np.stack([np.frombuffer(ds.PixelData, "<u2") for ds in PET]) * 0.5
+    low, high = np.percentile(units, (1, 99.5))
+    low = min(low, 0.0)
+    grey = np.rint(np.clip((stored * 0.5 - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    over = apply_color_lut(grey, palette("pet")).astype(float), inside
+    theirs = foreground(over, ct_layer(CT[0], (0.0, 2.0)), 0.5)[0]
+    assert same(shown(site, "own windows", 1).pixels, np.rint(theirs).astype(np.int64))
+
+
+def test_colours_give_the_geometry_as_grey_images_do(site: Site) -> None:
+    units = np.frombuffer(PET[4].PixelData, "<u2").reshape(20, 14) * 0.5
+    below = colours_of(4).astype(float), np.ones((20, 14), bool)
+    theirs = equal(below, coloured(units, units >= 700, PET_WINDOW, ""))[0]
+    assert same(shown(site, "onto colours", 5).pixels, np.rint(theirs).astype(np.int64), 1)
+
+
+def test_an_image_of_the_geometry_is_shown_so_by_every_service(site: Site) -> None:
+    said, theirs = STATES["steps"], expected("steps", CT[2])
+    asked = site.rendered(CT[2], f"?presentationUID={said.SOPInstanceUID}")
+    assert same(asked.pixels, theirs)
+    uids = f"studyUID={CT[2].StudyInstanceUID}&seriesUID={CT[2].SeriesInstanceUID}&objectUID={CT[2].SOPInstanceUID}"
+    look = f"presentationUID={said.SOPInstanceUID}&presentationSeriesUID={said.SeriesInstanceUID}"
+    uri = site.get(f"/wado?requestType=WADO&{uids}&{look}&contentType=image/png")
+    assert np.array_equal(uri.pixels, asked.pixels)
+    moving = site.rendered(said, accept="image/gif")
+    assert moving.status == 200 and moving.body.startswith(b"GIF")
+    series = f"/dicom-web/studies/{said.StudyInstanceUID}/series/{said.SeriesInstanceUID}"
+    assert site.get(f"{series}/rendered", 'multipart/related; type="image/png"').status == 200
+
+
+def test_an_image_of_another_input_by_itself_is_not_what_the_state_shows(site: Site) -> None:
+    answer = site.rendered(PET[0], f"?presentationUID={STATES['foreground'].SOPInstanceUID}")
+    assert answer.status == 400 and "not about this image" in answer.text
+
+
+def test_a_window_of_ones_own_does_not_go_together_with_a_blended_picture(site: Site) -> None:
+    answer = site.rendered(CT[0], f"?presentationUID={STATES['foreground'].SOPInstanceUID}&window=40,400")
+    assert 400 <= answer.status < 500 and "window" in answer.text
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_blended_is_refused_with_the_reason(site: Site, name: str) -> None:
+    said, word = REFUSED[name]
+    for answer in (site.rendered(said), site.rendered(CT[0], f"?presentationUID={said.SOPInstanceUID}")):
+        assert answer.status == 406, answer.text
+        assert word in answer.text
+
+
+def test_a_picture_is_asked_for_again_only_when_what_it_shows_has_changed(site: Site) -> None:
+    path = f"/dicom-web{path_of(STATES['foreground'])}/frames/1/rendered"
+    tag = site.get(path).headers["etag"]
+    assert site.get(path).headers["etag"] == tag
+    assert site.get(f"/dicom-web{path_of(STATES['thresholds'])}/frames/1/rendered").headers["etag"] != tag
