@@ -1,4 +1,7 @@
-"""The instances that the workloads send: CT-like headers of a real scanner's size with incompressible pixels."""
+"""The instances that the workloads send: CT-like headers of a real scanner's size with incompressible pixels.
+
+Where it matters what the pixels show, a real CT (`real_ct`).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import random
 from io import BytesIO
 from pathlib import Path
 
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
+from tests.support.data import shared_data
 from tests.support.generate import ct, part10, uid
 
 
@@ -38,6 +43,22 @@ def encoded(ds: Dataset) -> bytes:
     out.is_implicit_VR = False
     write_dataset(out, ds)
     return out.parent.getvalue()  # type: ignore[attr-defined]
+
+
+def real_ct(count: int) -> list[tuple[str, bytes]]:
+    """Slices of a real CT of 512 x 512 (TCIA ACRIN-NSCLC-FDG-PET) as its scanner wrote them, pixels native.
+
+    SOP Instance UID and data set of each. Raises `RuntimeError` where the real data are not there.
+    """
+    data = shared_data()
+    if data is None:
+        raise RuntimeError("the real data are not beside this checkout (set VESALIUS_SHARED)")
+    made = []
+    for path in sorted((data / "pet-ct/acrin-nsclc-fdg-pet-042/ct").iterdir())[:count]:
+        ds = pydicom.dcmread(path)
+        ds.decompress()
+        made.append((str(ds.SOPInstanceUID), encoded(ds)))
+    return made
 
 
 class Factory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 import psutil
 from tests.support.dcmtk import free_port
 
-from benchmarks.data import Factory
+from benchmarks.data import Factory, real_ct
 from benchmarks.driver import store_in_parallel
 from benchmarks.peers import Running, Start, scratch
 from benchmarks.results import Sample
@@ -42,8 +43,6 @@ class Addresses:
 
 def addresses(client: Web) -> Addresses:
     """As the peer's own search tells them."""
-    import json
-
     found = json.loads(client.get("/instances?limit=1000&includefield=StudyInstanceUID,SeriesInstanceUID"))
     if len(found) < INSTANCES * STUDIES:  # a peer with a smaller page
         found = []
@@ -55,6 +54,7 @@ def addresses(client: Web) -> Addresses:
         study, series, sop = (one[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018"))
         studies[f"/dicom-web/studies/{study}"] = None
         paths.append(f"/dicom-web/studies/{study}/series/{series}/instances/{sop}")
+    client.close()
     return Addresses([f"{path}/frames/1" for path in paths[:FRAMES]], list(studies), paths)
 
 
@@ -129,6 +129,7 @@ def limit(turn: int) -> Iterator[Sample]:
 LABEL_FRAMES = f"WADO-RS {FRAMES} frames of 512 KB, {CONNECTIONS} connections"
 LABEL_STUDIES = f"WADO-RS of {STUDIES} studies, 212 MB"
 LABEL_PICTURE = "rendered JPEG of a CT of 512 x 512"
+LABEL_NOISE = "JPEG of 512 x 512 pixels of noise"
 LABEL_THUMBNAIL = "thumbnail from the cache"
 
 
@@ -140,6 +141,20 @@ def fill(peer: Running) -> None:
         for n in range(STUDIES)
     ]
     store_in_parallel(peer.port, peer.aet, lists)
+
+
+def fill_with_pictures(peer: Running) -> Addresses:
+    """Slices of a real CT: what a picture costs depends on what it shows."""
+    instances = real_ct(PICTURES + 5)
+    store_in_parallel(peer.port, peer.aet, [instances])
+    client = Web(peer.http_port)
+    paths = []
+    for sop, _ in instances:
+        (found,) = json.loads(client.get(f"/instances?SOPInstanceUID={sop}&includefield=StudyInstanceUID"))
+        study, series = (found[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
+        paths.append(f"/dicom-web/studies/{study}/series/{series}/instances/{sop}")
+    client.close()
+    return Addresses([], [], paths)
 
 
 def workload(peers: dict[str, Start], rounds: int) -> Iterator[Sample]:
@@ -161,17 +176,14 @@ def workload(peers: dict[str, Start], rounds: int) -> Iterator[Sample]:
                 if size < 212e6:
                     raise RuntimeError(f"{peer.name} gave {size} bytes")
                 yield Sample(LABEL_STUDIES, peer.name, size / seconds / 1e6, "MB/s", turn)
-                yield Sample(
-                    LABEL_PICTURE,
-                    peer.name,
-                    pictures(peer, found.instances, "rendered"),
-                    "ms (p50)",
-                    turn,
-                    higher=False,
-                )
+                noise = pictures(peer, found.instances, "rendered")
+                yield Sample(LABEL_NOISE, peer.name, noise, "ms (p50)", turn, higher=False)
+                shown = fill_with_pictures(peer)
+                picture = pictures(peer, shown.instances, "rendered")
+                yield Sample(LABEL_PICTURE, peer.name, picture, "ms (p50)", turn, higher=False)
                 if name == "vesalius":
-                    pictures(peer, found.instances, "thumbnail")
-                    again = pictures(peer, found.instances, "thumbnail")
+                    pictures(peer, shown.instances, "thumbnail")
+                    again = pictures(peer, shown.instances, "thumbnail")
                     yield Sample(LABEL_THUMBNAIL, peer.name, again, "ms (p50)", turn, higher=False)
                     yield from slow_readers(peer, found, turn)
                 client.close()

@@ -159,7 +159,7 @@ class FrameSet:
         return self._coerce.whole(self.instance, data, self.transfer_syntax)
 
     def picture(self, index: int, request: RenderRequest, state: PresentationSource | None = None) -> bytes:
-        """The frame as a picture, by a worker process. Raises as `native`."""
+        """The frame as a picture, by a worker process where a decoder is needed. Raises as `native`."""
         return self._transcoder.render(self.source(index), request, state)
 
     def source(self, index: int) -> FrameSource:
@@ -173,6 +173,7 @@ class FrameSet:
             floating={FLOAT_PIXELS: 32, DOUBLE_PIXELS: 64}.get(self.pixels.tag, 0),
             header=self._header,
             data=partial(self.stored, index),
+            size=place[1] if (place := self.as_it_lies(index)) is not None else 0,
         )
 
 

@@ -13,6 +13,8 @@ that is asked for.
 
 Memory. Who scrolls or changes the window asks for the same frames again: a worker keeps the last ones it has decoded,
 up to a bound, and a request goes to the worker that has its frame where that one is free.
+
+Plain pictures of small native frames need no decoder and are made here (`pixels_plain`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import msgspec
 import structlog
 
 from vesalius.backends.pixels_messages import FrameWork, Operation, Transcoding
+from vesalius.backends.pixels_plain import is_plain, plain_picture
 from vesalius.backends.pixels_process import CodecLimits, PixelProcess
 from vesalius.backends.pixels_syntaxes import DECODABLE, ENCODABLE, PREFERENCE
 from vesalius.model.errors import CannotTranscode, OutOfResources
@@ -86,6 +89,10 @@ class PixelCodecs:
         """One frame as a picture. Blocks; raises `CannotTranscode`, `OutOfResources`."""
         if source.encapsulated and source.transfer_syntax not in DECODABLE:
             raise CannotTranscode(f"no decoder for {source.transfer_syntax}")
+        if state is None and is_plain(source, request):
+            made = plain_picture(source, request)
+            if made is not None:
+                return made
         work = _work_of(source, request=request)
         if state is not None:
             work = msgspec.structs.replace(

@@ -1,4 +1,7 @@
-"""One frame at a time: decoded, remembered for a while, handed out or made a picture. Only inside a worker process."""
+"""One frame at a time: decoded, remembered for a while, handed out or made a picture.
+
+Decoding happens only inside a worker process.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from dataclasses import dataclass, replace
 from vesalius.backends.pixels_layout import Layout, frame_layout
 from vesalius.backends.pixels_messages import FrameWork
 from vesalius.backends.pixels_syntaxes import NATIVE
-from vesalius.imaging.description import ImageHeader
-from vesalius.model.elements import HeaderLimits, read_header
+from vesalius.imaging.description import Description, ImageHeader
+from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.errors import CannotTranscode
+from vesalius.model.rendering import RenderRequest
 
 # A palette has 128 KiB a channel, the functional groups of ten thousand frames some tens of megabytes.
 LIMITS = HeaderLimits(kept_bytes=256 << 20, value_bytes=4 << 20, sequence_bytes=128 << 20)
@@ -91,23 +95,35 @@ def encoded(frame: DecodedFrame, wanted: str) -> bytes:
 
 def picture(frame: DecodedFrame, work: FrameWork, state: bytes, above: bytes, largest: int) -> bytes:
     """A decoded frame as a file to look at. Raises `CannotTranscode`."""
-    from vesalius.backends.pixels_images import encode_image
-    from vesalius.imaging.picture import picture_of
-
     request = work.request
     if request is None:
         raise CannotTranscode("no picture was asked for")
     fit = request.fit
     if fit is not None and (fit.width or 1) * (fit.height or 1) * 3 > largest:
         raise CannotTranscode("the picture would pass the limit")
+    said = read_header(state, work.state_syntax, LIMITS) if work.state_syntax else None
+    return shown(frame, frame.header.describe(work.index), work.index, request, said, above)
+
+
+def shown(
+    frame: DecodedFrame,
+    description: Description,
+    index: int,
+    request: RenderRequest,
+    state: Header | None = None,
+    above: bytes = b"",
+) -> bytes:
+    """A decoded frame, described, as a file to look at. Raises `CannotTranscode`."""
+    from vesalius.backends.pixels_images import encode_image
+    from vesalius.imaging.picture import picture_of
+
     layout = frame.layout
-    description = replace(
-        frame.header.describe(work.index),
+    described = replace(
+        description,
         allocated=layout.allocated,
         photometric=layout.photometric,
         planar=layout.planar,
         floating=frame.floating,
     )
-    said = read_header(state, work.state_syntax, LIMITS) if work.state_syntax else None
-    pixels, profile = picture_of(frame.cells, frame.header, description, work.index, request, said, above)
+    pixels, profile = picture_of(frame.cells, frame.header, described, index, request, state, above)
     return encode_image(pixels, request.format, request.quality, profile)

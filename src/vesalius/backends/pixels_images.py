@@ -1,4 +1,4 @@
-"""Pictures as files: JPEG, PNG, GIF, WebP, JPEG 2000. Runs only inside a worker process."""
+"""Pictures as files: JPEG, PNG, GIF, WebP, JPEG 2000. For pixels of our own making."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Floor 3: pictures from pixels. NumPy; loaded only inside the worker processes of the pixels."""
+"""Floor 3: pictures and volumes from pixels. NumPy; loaded when the first of them is asked for."""

@@ -1,6 +1,7 @@
 """Pixels turned into other pixels: another transfer syntax, one frame, a picture to look at.
 
-CPU work on the bytes of strangers: whoever implements this runs it in processes that may die.
+CPU work on the bytes of strangers: whoever implements this runs it in processes that may die, wherever a decoder is
+part of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class FrameSource:
     floating: int  # bits of a floating point cell (Float Pixel Data); 0 for integers
     header: Callable[[], bytes]  # the data set before its Pixel Data, never deflated
     data: Callable[[], bytes]  # the frame: a codestream without item headers, or native cells
+    size: int = 0  # bytes of native cells that are handed out as they lie; 0: not known before they are read
 
 
 @dataclass(frozen=True, slots=True)
