@@ -12,7 +12,7 @@ registered points to source ones (C.20.3.1.3). `link` gives what resampling need
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,31 @@ def edges_of(ds: Dataset) -> Iterator[Edge]:
                 if source != f"frame:{target}":
                     # Written from registered to source: the edge is named the way it maps.
                     yield Edge(f"frame:{target}", source, back, instance, made, kind)
+
+
+def correction(ds: Dataset, frame: str, images: Collection[str]) -> Transform | None:
+    """How a registration moves some images within their own frame of reference: their points to those of the frame.
+
+    None where it does not. Such an item is no edge: it is followed only where somebody says that it is to be (PS3.3
+    C.11.33.1.1).
+    """
+    if text(ds, "FrameOfReferenceUID") != frame:
+        return None
+    for item in items(ds, "RegistrationSequence"):
+        found = _matrices(items(item, "MatrixRegistrationSequence"))
+        still = found is None or np.allclose(found.matrix, np.eye(4), rtol=0, atol=1e-9)
+        if not still and _is_about(item, "FrameOfReferenceUID", frame, images):
+            return found
+    for item in items(ds, "DeformableRegistrationSequence"):
+        back = _deformation(item)
+        if back is not None and _is_about(item, "SourceFrameOfReferenceUID", frame, images):
+            return back.inverse()
+    return None
+
+
+def _is_about(item: Dataset, keyword: str, frame: str, images: Collection[str]) -> bool:
+    listed = {text(image, "ReferencedSOPInstanceUID") for image in items(item, "ReferencedImageSequence")}
+    return text(item, keyword) == frame and (not listed or not listed.isdisjoint(images))
 
 
 def _sources(ds: Dataset, item: Dataset, keyword: str) -> list[str]:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from vesalius.imaging.advanced_blending import Advanced, Input
     from vesalius.imaging.blending_layers import Own
-    from vesalius.imaging.reference_frames import Link
     from vesalius.imaging.slices import Slice
     from vesalius.imaging.sources import SliceHeader
     from vesalius.imaging.space import Volume
+    from vesalius.imaging.transforms import Transform
     from vesalius.model.rendering import Window
 
 REMEMBERED = 64  # inputs of which it is known what their images say
@@ -44,6 +44,7 @@ class Inputs:
     ctx: WebContext
     frames: Frames
     _owns: OrderedDict[str, Own] = field(default_factory=OrderedDict)
+    _corrections: OrderedDict[str, Transform | None] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def shown_by(self, advanced: Advanced) -> dict[str, tuple[int, ...]]:
@@ -124,14 +125,14 @@ class Inputs:
         if own.colour:
             check_colour(one)
         whole = self._volume(one, images, own, stored=said is not None)
-        link = self._link(one, advanced, below, where, whole)
+        way = self._way(one, images, advanced, below, where, whole)
         nearest = own.colour or is_label(whole)
         if nearest and whole.modality != "SEG" and not own.colour:
             # Values of 8 bits, as they are stored: amounts, not labels.
             whole, nearest = replace(whole, values=whole.values.astype("f4")), False
         plane = reformat(
             whole, grid_of(where), interpolation=Interpolation.NEAREST if nearest else Interpolation.LINEAR,
-            transform=link.transform, frame_of_reference=where.frame_of_reference,
+            transform=way, frame_of_reference=where.frame_of_reference,
         )  # fmt: skip
 
         def usual() -> Window:
@@ -160,17 +161,53 @@ class Inputs:
             part if some else "", meant if some else None,
         )  # fmt: skip
 
-    def _link(self, one: Input, advanced: Advanced, below: StoredInstance, where: Slice, whole: Volume) -> Link:
-        """The way from the frame to an input. Raises `NoVolume` where there is none, or not that which is named."""
-        from vesalius.imaging.reference_frames import Place
+    def _way(
+        self, one: Input, images: Sequence[StoredInstance], advanced: Advanced, below: StoredInstance, where: Slice,
+        whole: Volume,
+    ) -> Transform:  # fmt: skip
+        """From points of the frame to those of an input. Raises `NoVolume` where there is no way, or not the named one.
 
-        named = one.registrations | advanced.geometry.registrations
+        A registration that the state names is followed within one frame of reference, too (C.11.33.1.1): small
+        corrections are made that way.
+        """
+        from vesalius.imaging.reference_frames import Place
+        from vesalius.imaging.transforms import IDENTITY, chain
+
+        shape = advanced.geometry
+        named = one.registrations | shape.registrations
         link = self.ctx.spaces.link(Place(where.frame_of_reference, below.series), Place.of(whole), named)
-        if one.registrations and one.registrations.isdisjoint(edge.instance for edge in link.path):
-            kept = {each.sop_instance for each in self.ctx.spaces.registrations((below.series, one.series))}
-            if not one.registrations <= kept:
-                raise NoVolume("the registration that the state names for it is not kept here")
-        return link
+        if not named:
+            return link.transform
+        kept = {each.sop_instance: each for each in self.ctx.spaces.registrations((below.series, one.series))}
+        if not named <= kept.keys():
+            raise NoVolume("a registration that the state names is not kept here")
+        used = {edge.instance for edge in link.path}
+        own = [kept[uid] for uid in sorted(one.registrations - used)]
+        others = [kept[uid] for uid in sorted(shape.registrations - used)]
+        back = self._correction(own, whole.frame_of_reference, [each.sop_instance for each in images])
+        forth = self._correction(others, where.frame_of_reference, [below.sop_instance])
+        steps = [forth, link.transform, None if back is None else back.inverse()]
+        moved = [each for each in steps if each is not None and each is not IDENTITY]
+        return chain(*moved) if moved else IDENTITY
+
+    def _correction(
+        self, registrations: Sequence[StoredInstance], frame: str | None, images: Sequence[str]
+    ) -> Transform | None:
+        for each in registrations if frame is not None else ():
+            key = f"{each.member.sha256} {frame} {' '.join(sorted(images))}"
+            with self._lock:
+                known = key in self._corrections
+            if not known:
+                found = self.ctx.spaces.correction(each, frame or "", frozenset(images))
+                with self._lock:
+                    self._corrections[key] = found
+                    while len(self._corrections) > REMEMBERED:
+                        self._corrections.popitem(last=False)
+            with self._lock:
+                transform = self._corrections.get(key)
+            if transform is not None:
+                return transform
+        return None
 
     def _own(self, one: Input, images: Sequence[StoredInstance]) -> Own:
         """What the images say of themselves."""

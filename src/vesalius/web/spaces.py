@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from vesalius.imaging.reference_frames import Edge, Link, Place
+    from vesalius.imaging.transforms import Transform
 
 log = structlog.get_logger()
 
@@ -79,6 +80,12 @@ class Spaces:
         found = self.registrations((fixed.series, moving.series))
         edges = [edge for each in found if not only or each.sop_instance in only for edge in self._of(each)]
         return way(fixed, moving, edges)
+
+    def correction(self, instance: StoredInstance, frame: str, images: Collection[str]) -> Transform | None:
+        """How a registration moves images within their frame of reference. Raises as `read`."""
+        from vesalius.imaging.reference_frames import correction
+
+        return correction(read(self._blobs, instance, LARGEST), frame, images)
 
     def _series(self, keys: Values) -> list[str]:
         asked: Values = {SERIES: (), MODALITY: ("REG",), **keys}

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import ImageCms
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import SecondaryCaptureImageStorage
-from tests.support import stow
+from tests.support import dciodvfy, stow
+from tests.support.advanced_states import (
+    Layer,
+    advanced_state,
+    coloured,
+    equal,
+    foreground,
+    item,
+    reference,
+    same,
+    square_pixels,
+    step,
+)
 from tests.support.blending import (
     COLUMNS,
     ROWS,
@@ -25,21 +37,34 @@ from tests.support.blending import (
     palette,
     registration,
     sampled,
-    window,
 )
 from tests.support.generate import part10, uid
-from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site, state
+from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site
 
-ADVANCED = "1.2.840.10008.5.1.4.1.1.11.8"
 CT_WINDOW, PET_WINDOW = (40.0, 400.0), (600.0, 1200.0)
-FRAME = uid("frame", "second machine")
-
 CT, PET = anatomy(), activity("pet")
 ELSEWHERE = activity("elsewhere", frame="second machine")
 NOWHERE = activity("nowhere", frame="third machine")
 STRANGER = activity("stranger", study="blend, another", patient="ANOTHER")
 
-Layer = tuple[Floats, Mask]  # RGB, and where there is something
+
+def shaken() -> list[Dataset]:
+    """The PET of a patient who moved: in the CT's frame of reference, but not where it belongs."""
+    found = activity("shaken", frame="second machine")
+    for image in found:
+        image.FrameOfReferenceUID = CT[0].FrameOfReferenceUID
+    return found
+
+
+def calmed() -> Dataset:
+    """A registration within one frame of reference, of those images alone (PS3.3 C.20.2)."""
+    ds = registration(CT[0], SHAKEN[0])
+    ds.SOPInstanceUID = uid("registration", "calmed")
+    ds.RegistrationSequence[0].ReferencedImageSequence = [reference(each) for each in SHAKEN]
+    return ds
+
+
+SHAKEN = shaken()
 
 
 def painting() -> list[Dataset]:
@@ -65,92 +90,9 @@ def colours_of(number: int) -> npt.NDArray[np.uint8]:
 PAINTING = painting()
 
 
-# -- states
-
-
-def item(
-    number: int, images: Sequence[Dataset], shown: tuple[float, float] | None = None, *,
-    colours: str = "", keep: Sequence[tuple[str, Sequence[float]]] = (), whole: bool = False, **said: Any,
-) -> Dataset:  # fmt: skip
-    """An item of Advanced Blending Sequence."""
-    ds = Dataset()
-    ds.BlendingInputNumber = number
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = images[0].StudyInstanceUID, images[0].SeriesInstanceUID
-    if not whole:
-        ds.ReferencedImageSequence = [reference(each) for each in images]
-    if keep:
-        ds.ThresholdSequence = [threshold(kind, values) for kind, values in keep]
-    if shown is not None:
-        voi = Dataset()
-        voi.WindowCenter, voi.WindowWidth = (str(each) for each in shown)
-        ds.SoftcopyVOILUTSequence = [voi]
-    if colours:
-        ds.PaletteColorLookupTableSequence = [table(colours)]
-    for keyword, value in said.items():
-        setattr(ds, keyword, value)
-    return ds
-
-
-def reference(image: Dataset) -> Dataset:
-    ds = Dataset()
-    ds.ReferencedSOPClassUID, ds.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-    return ds
-
-
-def threshold(kind: str, values: Sequence[float]) -> Dataset:
-    ds = Dataset()
-    ds.ThresholdType, ds.ThresholdValueSequence = kind, []
-    for value in values:
-        each = Dataset()
-        each.ThresholdValue = value
-        ds.ThresholdValueSequence.append(each)
-    return ds
-
-
-def table(name: str) -> Dataset:
-    """A palette written out: states have no segmented ones (PS3.3 C.7.9)."""
-    ds, rgb = Dataset(), apply_color_lut(np.arange(256, dtype=np.uint8), palette(name)).astype(np.uint8)
-    for place, colour in enumerate(("Red", "Green", "Blue")):
-        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 8])
-        setattr(ds, f"{colour}PaletteColorLookupTableData", rgb[:, place].tobytes())
-    return ds
-
-
-def step(mode: str, inputs: Sequence[int], result: int | None = None, opacity: float | None = None) -> Dataset:
-    """An item of Blending Display Sequence."""
-    ds = Dataset()
-    ds.BlendingDisplayInputSequence = []
-    for number in inputs:
-        each = Dataset()
-        each.BlendingInputNumber = number
-        ds.BlendingDisplayInputSequence.append(each)
-    ds.BlendingMode = mode
-    if opacity is not None:
-        ds.RelativeOpacity = opacity
-    if result is not None:
-        ds.BlendingInputNumber = result
-    return ds
-
-
 def advanced(name: str, inputs: list[Dataset], steps: list[Dataset], **said: Any) -> Dataset:
-    """A state of these inputs and steps."""
-    ds = state(CT[0], ADVANCED, f"advanced {name}")
-    for keyword in ("ReferencedSeriesSequence", "DisplayedAreaSelectionSequence"):
-        delattr(ds, keyword)
-    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = CT[0].FrameOfReferenceUID, ""
-    ds.ManufacturerModelName, ds.DeviceSerialNumber, ds.SoftwareVersions = "Test", "1", "1"
-    ds.AdvancedBlendingSequence, ds.BlendingDisplaySequence = inputs, steps
-    ds.PixelPresentation, ds.ColorSpace = "TRUE_COLOR", "SRGB"
-    ds.ICCProfile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    ds.ReferencedSeriesSequence = []
-    for series in {each.SeriesInstanceUID: each for each in inputs if "ReferencedImageSequence" in each}.values():
-        listed = Dataset()
-        listed.SeriesInstanceUID = series.SeriesInstanceUID
-        listed.ReferencedInstanceSequence = series.ReferencedImageSequence
-        ds.ReferencedSeriesSequence.append(listed)
-    for keyword, value in said.items():
-        setattr(ds, keyword, value)
-    return ds
+    """A state of these inputs and steps, in the study of the CT."""
+    return advanced_state(CT[0], name, inputs, steps, **said)
 
 
 def anatomical(**said: Any) -> Dataset:
@@ -167,18 +109,22 @@ def of_registration(uid_: str = "") -> list[Dataset]:
     return [study]
 
 
-def square_pixels(columns: int = 14, rows: int = 20, left: int = 1, top: int = 1) -> Dataset:
-    """A displayed area whose pixels are as many as those of the image."""
-    ds = Dataset()
-    ds.DisplayedAreaTopLeftHandCorner, ds.DisplayedAreaBottomRightHandCorner = [left, top], [columns, rows]
-    ds.PresentationSizeMode, ds.PresentationPixelAspectRatio = "SCALE TO FIT", ["1", "1"]
-    return ds
-
-
 HOT = [("GREATER_OR_EQUAL", [700.0])]
 OUTER = [("LESS_THAN", [450.0]), ("RANGE_INCL", [800.0, 1000.0])]
 BONE = [("RANGE_EXCL", [-100.0, 150.0])]
 LATER = {"ReferencedSpatialRegistrationSequence": of_registration()}
+
+
+def annotated(ds: Dataset) -> Dataset:
+    """A state with a line along the tenth row of the second image."""
+    layer, note, line = Dataset(), Dataset(), Dataset()
+    layer.GraphicLayer, layer.GraphicLayerOrder = "MARKS", 1
+    line.GraphicAnnotationUnits, line.GraphicDimensions, line.NumberOfGraphicPoints = "PIXEL", 2, 2
+    line.GraphicData, line.GraphicType, line.GraphicFilled = [10.0, 10.0, 25.0, 10.0], "POLYLINE", "N"
+    note.ReferencedImageSequence, note.GraphicLayer, note.GraphicObjectSequence = [reference(CT[1])], "MARKS", [line]
+    ds.GraphicLayerSequence, ds.GraphicAnnotationSequence = [layer], [note]
+    return ds
+
 
 STATES = {
     "foreground": advanced(
@@ -227,6 +173,20 @@ STATES = {
         "onto colours", [item(1, PAINTING, GeometryForDisplay="TRUE"), item(2, PET, PET_WINDOW, keep=HOT)],
         [step("EQUAL", [1, 2])], DisplayedAreaSelectionSequence=[square_pixels()],
     ),
+    "corrected": advanced(
+        "corrected", [anatomical(), item(2, SHAKEN, PET_WINDOW, colours="hotiron",
+                                         ReferencedSpatialRegistrationSequence=of_registration(calmed().SOPInstanceUID))],
+        [step("FOREGROUND", [2, 1], None, 0.4)],
+    ),
+    "not corrected": advanced(
+        "not corrected", [anatomical(), item(2, SHAKEN, PET_WINDOW, colours="hotiron")],
+        [step("FOREGROUND", [2, 1], None, 0.4)],
+    ),
+    "annotated": annotated(advanced(
+        "annotated", [anatomical(), item(2, PET, PET_WINDOW, colours="hotiron")],
+        [step("FOREGROUND", [2, 1], None, 0.4)],
+        DisplayedAreaSelectionSequence=[square_pixels(30, 3, 5, 20)], ImageRotation=90, ImageHorizontalFlip="N",
+    )),
     "grey": advanced(
         "grey", [anatomical(), item(2, PET, PET_WINDOW)], [step("EQUAL", [1, 2])], PixelPresentation="MONOCHROME"
     ),
@@ -252,36 +212,10 @@ def pet_layer(
     return coloured(units, inside if keep is None else inside & keep(units), shown, colours)
 
 
-def coloured(units: Floats, there: Mask, shown: tuple[float, float], colours: str) -> Layer:
-    grey = np.rint(window(units, *shown))
-    if not colours:
-        return np.repeat(grey[..., None], 3, axis=-1), there
-    return apply_color_lut(grey.astype(np.uint8), palette(colours)).astype(float), there
-
-
 def painted_layer(image: Dataset) -> Layer:
     _, inside, places = sampled(image, PET)
     i, j, k = np.moveaxis(np.clip(np.floor(places + 0.5).astype(int), 0, (13, 19, 11)), -1, 0)
     return np.stack([colours_of(number) for number in range(12)])[k, j, i].astype(float), inside
-
-
-def foreground(first: Layer, second: Layer, opacity: float) -> Layer:
-    """PS3.4 N.2.6, pixel by pixel."""
-    (a, here), (b, there) = first, second
-    out, seen = np.zeros(a.shape), np.zeros(here.shape, bool)
-    for at in np.ndindex(*here.shape):
-        if here[at] and there[at]:
-            out[at] = opacity * a[at] + (1 - opacity) * b[at]
-        elif here[at] or there[at]:
-            out[at] = a[at] if here[at] else b[at]
-        seen[at] = here[at] or there[at]
-    return out, seen
-
-
-def equal(*layers: Layer) -> Layer:
-    values = np.ma.stack([np.ma.array(rgb, mask=np.repeat(~there[..., None], 3, -1)) for rgb, there in layers])
-    found = values.mean(axis=0)
-    return found.filled(0.0), ~np.ma.getmaskarray(found)[..., 0]
 
 
 def expected(name: str, image: Dataset) -> Pixels:
@@ -304,15 +238,12 @@ def expected(name: str, image: Dataset) -> Pixels:
         "pseudo": lambda: ct_layer(image, CT_WINDOW, "hotiron"),
         "hidden": lambda: equal(ct_layer(image, CT_WINDOW, keep=lambda u: u > 40)),
         "slope": lambda: foreground(pet_layer(image, PET, PET_WINDOW, "hotiron", line=(0.25, 100.0)), below, 0.4),
+        "corrected": lambda: foreground(pet_layer(image, SHAKEN, PET_WINDOW, "hotiron", moved=True), below, 0.4),
+        "not corrected": lambda: foreground(pet_layer(image, SHAKEN, PET_WINDOW, "hotiron"), below, 0.4),
         "painted": lambda: foreground(painted_layer(image), below, 0.6),
         "grey": lambda: equal(below, pet_layer(image, PET, PET_WINDOW)),
     }  # fmt: skip
     return np.rint(made[name]()[0]).astype(np.int64)
-
-
-def same(ours: Pixels, theirs: Pixels, most: int = 2) -> bool:
-    """But for pixels on the very edge of a set or threshold, and steps of a palette next to each other."""
-    return ours.shape == theirs.shape and float((np.abs(ours - theirs).max(-1) > most).mean()) < 0.01
 
 
 # -- what is refused
@@ -433,7 +364,8 @@ REFUSED["another output"][0].PixelPresentation = "MIXED"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Images that are there, and every state sent by STOW-RS."""
-    images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, *PAINTING, *PHASES, registration(CT[0], ELSEWHERE[0])]
+    images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, *PAINTING, *PHASES, *SHAKEN]
+    images += [registration(CT[0], ELSEWHERE[0]), calmed()]
     with picture_site(tmp_path_factory.mktemp("advanced"), images) as served:
         send(served, *STATES.values(), *(ds for ds, _ in REFUSED.values()))
         yield served
@@ -464,6 +396,35 @@ def test_what_an_input_says_of_itself_is_seen(site: Site, name: str) -> None:
     found = shown(site, name, 2).pixels
     assert same(found, expected(name, CT[1]))
     assert len(np.unique(found.reshape(-1, 3), axis=0)) > 3
+
+
+@pytest.mark.parametrize("name", ["corrected", "not corrected"])
+def test_a_registration_within_one_frame_of_reference_is_followed_where_it_is_named(site: Site, name: str) -> None:
+    assert same(shown(site, name, 1).pixels, expected(name, CT[0]))
+    assert not same(expected("corrected", CT[0]), expected("not corrected", CT[0]))
+
+
+def test_area_rotation_and_annotations_are_those_of_the_state(site: Site) -> None:
+    theirs, line = expected("foreground", CT[1]), np.zeros((ROWS, COLUMNS), bool)
+    line[9, 10:24] = True
+    near = np.zeros_like(line)
+    near[8:11, 8:27] = True
+    theirs, line, near = (np.rot90(each[2:20, 4:30], -1) for each in (theirs, line, near))
+    found = shown(site, "annotated", 2).pixels
+    other = np.where(near[..., None], theirs, found)
+    assert same(other, theirs)
+    assert (np.abs(found - theirs).max(-1)[line] > 30).mean() > 0.8
+    unmarked = shown(site, "annotated", 1).pixels
+    assert same(unmarked, np.rot90(expected("foreground", CT[0])[2:20, 4:30], -1))
+
+
+# Pixel Presentation MONOCHROME is not among the values of C.11.34, but of those that volumetric states have.
+@pytest.mark.parametrize("name", [each for each in STATES if each != "grey"])
+def test_the_states_of_these_tests_are_valid_objects(tmp_path: Path, name: str) -> None:
+    dciodvfy.need()
+    place = tmp_path / "state.dcm"
+    place.write_bytes(part10(STATES[name]))
+    assert [line for line in dciodvfy.said_of(place, "-new").splitlines() if line.startswith("Error")] == []
 
 
 def test_an_input_that_says_no_window_is_shown_as_its_images_say(site: Site) -> None:
