@@ -18,8 +18,9 @@ Layer = tuple[Floats, Mask]  # RGB, and where there is something
 
 
 def item(
-    number: int, images: Sequence[Dataset], shown: tuple[float, float] | None = None, *,
-    colours: str = "", keep: Sequence[tuple[str, Sequence[float]]] = (), whole: bool = False, **said: Any,
+    number: int, images: Sequence[Dataset], shown: Sequence[float] | None = None, *,
+    function: str = "", colours: str = "", keep: Sequence[tuple[str, Sequence[float]]] = (), whole: bool = False,
+    **said: Any,
 ) -> Dataset:  # fmt: skip
     """An item of Advanced Blending Sequence."""
     ds = Dataset()
@@ -32,6 +33,8 @@ def item(
     if shown is not None:
         voi = Dataset()
         voi.WindowCenter, voi.WindowWidth = (str(each) for each in shown)
+        if function:
+            voi.VOILUTFunction = function
         ds.SoftcopyVOILUTSequence = [voi]
     if colours:
         ds.PaletteColorLookupTableSequence = [table(colours)]
