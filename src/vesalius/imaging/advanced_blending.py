@@ -76,7 +76,7 @@ class Input:
     series: str
     images: dict[str, tuple[int, ...]]  # SOP Instance UID -> frames from 0, () for all; empty: the whole series
     segments: frozenset[int]
-    optical_path: bool  # only one optical path of its images is meant
+    paths: frozenset[str]  # Optical Path Identifiers: only those of its images are meant
     registrations: frozenset[str]  # SOP Instance UIDs
     time_series: bool
     geometry: bool
@@ -153,7 +153,7 @@ def _input(key: int, item: Values, header: Header) -> Input:
         series=_text(item, SERIES),
         images=_images(images),
         segments=frozenset(int(each) for image in images for each in numbers(image, SEGMENTS)),
-        optical_path=any(strings(image, OPTICAL_PATH) for image in images),
+        paths=frozenset(path for image in images for path in strings(image, OPTICAL_PATH)),
         registrations=registrations_in(items_in(item, REGISTRATIONS)),
         time_series="TRUE" in strings(item, TIME_SERIES),
         geometry="TRUE" in strings(item, GEOMETRY),

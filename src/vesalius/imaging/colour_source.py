@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vesalius.imaging.description import ImageHeader
+from vesalius.imaging.description import Description, ImageHeader
 from vesalius.imaging.render import shown
 from vesalius.imaging.slices import colour_reason
 from vesalius.imaging.sources import LIMITS, SliceHeader, StoredSource
@@ -29,6 +29,14 @@ FORGOTTEN = (
 )  # fmt: skip
 
 JPEG_WITH_LOSS = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+
+
+def as_decoded(description: Description, transfer_syntax: str) -> Description:
+    """What is said of a frame, for its cells as a worker process decodes them."""
+    if transfer_syntax in JPEG_WITH_LOSS and description.samples == 3:
+        # The decoder gives RGB whatever the codestream is made of.
+        return replace(description, photometric="RGB")
+    return description
 
 
 class ColourSource:
@@ -57,10 +65,7 @@ class ColourSource:
     def cells(self, header: SliceHeader, frame: int) -> bytes:
         """See `SeriesSource`."""
         own, image = self._images[header.sop_instance]
-        description = image.describe(frame)
-        if own.transfer_syntax in JPEG_WITH_LOSS and description.samples == 3:
-            # The decoder gives RGB whatever the codestream is made of.
-            description = replace(description, photometric="RGB")
+        description = as_decoded(image.describe(frame), own.transfer_syntax)
         cells = self._source.cells(own, frame)
         rgb = shown(cells, description, RenderRequest())
         if rgb.ndim == 2:

@@ -94,6 +94,10 @@ class ImageHeader:
         """Whether an element or functional group is said of any frame."""
         return tag in self.header or any(tag in groups for groups in (self._shared, *self._frames))
 
+    def shared(self, tag: int) -> Values:
+        """What a functional group says of all frames."""
+        return _group((self._shared,), tag)
+
     def describe(self, index: int) -> Description:
         """Frame `index`, from 0."""
         header = self.header

@@ -5,7 +5,7 @@ belongs is made of the frame itself by the process that draws. Every other input
 `volume_store.py` are, and is sampled where the pixels of the frame lie in the patient: values are interpolated,
 colours and labels taken from the nearest voxel. The way there is a frame of reference that both share or a
 registration, of those that the state names if it names any; without one, or where images are missing or are of somebody
-else, nothing is blended.
+else, nothing is blended. Tiles of slides have ways of their own (`blending_tiles.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from vesalius.archive.frames import Frames
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoVolume
+from vesalius.web.blending_tiles import WHOLE_SLIDE, TileInputs
 from vesalius.web.context import WebContext
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Inputs:
 
     ctx: WebContext
     frames: Frames
+    tiles: TileInputs
     _owns: OrderedDict[str, Own] = field(default_factory=OrderedDict)
     _corrections: OrderedDict[str, Transform | None] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -50,15 +52,21 @@ class Inputs:
     def shown_by(self, advanced: Advanced) -> dict[str, tuple[int, ...]]:
         """The images that a state makes pictures of: SOP Instance UID -> frames from 0, () for all of them."""
         shape = advanced.geometry
-        if shape.segments or shape.optical_path:
+        if shape.segments:
             raise CannotTranscode(
-                "single segments or optical paths do not give the geometry of what is blended",
-                hint="Geometry for Display TRUE belongs to an input of whole images or frames.",
+                "single segments do not give the geometry of what is blended",
+                hint="Geometry for Display TRUE belongs to an input of whole images, frames or optical paths.",
             )
-        if shape.images:
-            return dict(shape.images)
-        found = self.ctx.index.select(Level.SERIES, series=(shape.series,)) if shape.series else ()
-        return {each.sop_instance: () for each in found if each.pixels is not None}
+        found = dict(shape.images)
+        if shape.paths:
+            listed = self.ctx.index.select(Level.SERIES, series=(shape.series,)) if shape.series else ()
+            with _named(shape):
+                found.update({each.sop_instance: self.tiles.of_path(shape, each) for each in listed
+                              if each.sop_instance in found and each.pixels is not None})  # fmt: skip
+        elif not found and shape.series:
+            listed = self.ctx.index.select(Level.SERIES, series=(shape.series,))
+            found = {each.sop_instance: () for each in listed if each.pixels is not None}
+        return found
 
     def version(self, advanced: Advanced, below: StoredInstance, index: int) -> str:
         """A text that changes whenever what is sampled for a frame may. Raises as `layers`."""
@@ -82,6 +90,9 @@ class Inputs:
         found: dict[int, npt.NDArray[np.uint8]] = {}
         for one in self._elsewhere(advanced, below, index):
             with _named(one):
+                if below.sop_class == WHOLE_SLIDE:
+                    found[one.number] = self.tiles.layer(one, self._images(one, below), advanced, below, index)
+                    continue
                 where = place()
                 affordable(advanced, where.rows, where.columns)
                 found[one.number] = self._layer(one, advanced, below, where)
@@ -91,12 +102,12 @@ class Inputs:
         """The inputs to which the frame does not belong, or not where it lies."""
         for one in advanced.inputs.values():
             moved = one.registrations and one.registrations != advanced.geometry.registrations
-            if moved or not one.holds(below.series, below.sop_instance, index):
+            if moved or one.paths != advanced.geometry.paths or not one.holds(below.series, below.sop_instance, index):
                 yield one
 
     def _images(self, one: Input, below: StoredInstance) -> list[StoredInstance]:
-        if one.optical_path:
-            raise CannotTranscode("a single optical path of an image is not blended")
+        if one.paths and below.sop_class != WHOLE_SLIDE:
+            raise CannotTranscode("a single optical path is blended over tiles of slides alone")
         found = [
             each
             for each in (self.ctx.index.select(Level.SERIES, series=(one.series,)) if one.series else ())

@@ -28,6 +28,7 @@ from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joi
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
 from vesalius.web.blending import Blender
 from vesalius.web.blending_inputs import Inputs
+from vesalius.web.blending_tiles import TileInputs
 from vesalius.web.context import WebContext
 from vesalius.web.documents import Documents, is_readable
 from vesalius.web.errors import Problem
@@ -316,7 +317,7 @@ def _offers(*, several: bool) -> list[str]:
 
 def renderer_of(ctx: WebContext) -> Renderer:
     """The renderer of a process."""
-    return Renderer(ctx, ctx.frames, Blender(ctx, ctx.frames, Inputs(ctx, ctx.frames)))
+    return Renderer(ctx, ctx.frames, Blender(ctx, ctx.frames, Inputs(ctx, ctx.frames, TileInputs(ctx.frames))))
 
 
 def routes(ctx: WebContext) -> list[Route]:
