@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from vesalius.imaging.advanced_blending import Advanced, Comparison, Input, Mode, Threshold
 from vesalius.imaging.blending import items_in
-from vesalius.imaging.description import MODALITY_LUTS, VOI_LUTS, Description, lut_of_item, number, window_of
+from vesalius.imaging.description import MODALITY_LUTS, VOI_LUTS, Description, Lut, lut_of_item, number, window_of
 from vesalius.imaging.graphics import applies
 from vesalius.imaging.lookup import (
     Floats,
@@ -58,7 +58,8 @@ class Own:
     """What the images of an input say of themselves, where the state says nothing."""
 
     colour: bool = False
-    window: Window | None = None  # where all have the same
+    window: Window | None = None  # where all have the same, as the table
+    voi_lut: Lut | None = None
     inverse: bool = False  # MONOCHROME1
     plain: bool = False  # stored values are units, whatever a Real World Value Mapping says
 
@@ -134,7 +135,11 @@ def layer_of_plane(plane: Volume, one: Input, own: Own, usual: Callable[[], Wind
     if len(items) > 1 or any(not applies(item, uid, 0) for item in items for uid in one.images):
         raise CannotTranscode("its images have windows of their own, each another")
     voi = items[0] if items else {}
-    shade = _said(voi, (float(units.min()), float(units.max()))) or _through(own.window or usual())
+    reached = float(units.min()), float(units.max())
+    shade = _said(voi, reached)
+    if shade is None and own.voi_lut is not None:
+        shade = _by_table(own.voi_lut, reached)
+    shade = shade or _through(own.window or usual())
     return _painted(units, there, one, shade, inverse=own.inverse)
 
 
@@ -178,20 +183,22 @@ def _said(voi: Values, range_: tuple[float, float]) -> Shade | None:
     window, table = window_of(voi), lut_of_item(_first(voi, VOI_LUTS), signed=True)
     if window is not None:
         return _through(window)
-    if table is not None:
-        found = fitted(table, *range_)
-        return lambda units: voi_table(units, found)
-    return None
+    return _by_table(table, range_) if table is not None else None
 
 
 def _through(window: Window) -> Shade:
     return lambda units: windowed(units, window)
 
 
+def _by_table(table: Lut, range_: tuple[float, float]) -> Shade:
+    found = fitted(table, *range_)
+    return lambda units: voi_table(units, found)
+
+
 def _of_image(values: Numbers, nothing: Mask, description: Description) -> Shade:
     """The VOI transformation that an image says, else all of its range."""
     if (table := description.voi_lut) is not None:
-        return lambda units: voi_table(units, fitted(table, *reach(description)))
+        return _by_table(table, reach(description))
     if (window := description.window) is not None:
         return _through(exact(window) if description.floating else window)
     kept = values if nothing.all() else values[~nothing]

@@ -49,6 +49,8 @@ BLACK = Colour(grey=0)
 # Grayscale, color, pseudo-color, blending (`blending.py`) and advanced blending (`advanced_blending.py`). Not drawn:
 # XA/XRF, planar and volume MPR, volume rendering, variable modality LUT.
 PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 3, 4, 8))
+# These name the study of each set of images (C.11.14, C.11.33); others are about their own study alone (C.11.11).
+BLENDING_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (4, 8))
 ALL_PRESENTATION_STATES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in range(1, 13))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vesalius.archive.frames import Frames
-from vesalius.imaging.presentation import is_advanced, references_of
+from vesalius.imaging.presentation import BLENDING_STATES, is_advanced, references_of
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoVolume
@@ -151,6 +151,13 @@ class Blender:
         if index not in found:
             raise NoVolume("where the underlying image lies is not known")
         return found[index]
+
+
+def may_be_about(state: StoredInstance, image: StoredInstance) -> bool:
+    """Whether a state shows an image: of its own study, or of another one of the patient where it names studies."""
+    if image.study == state.study:
+        return True
+    return state.sop_class in BLENDING_STATES and bool(image.patient_id) and image.patient_id == state.patient_id
 
 
 def _header(state: PresentationSource) -> Header:

@@ -100,9 +100,11 @@ class Inputs:
 
     def _elsewhere(self, advanced: Advanced, below: StoredInstance, index: int) -> Iterator[Input]:
         """The inputs to which the frame does not belong, or not where it lies."""
+        shape = advanced.geometry
         for one in advanced.inputs.values():
-            moved = one.registrations and one.registrations != advanced.geometry.registrations
-            if moved or one.paths != advanced.geometry.paths or not one.holds(below.series, below.sop_instance, index):
+            moved = one.registrations and one.registrations != shape.registrations
+            other = one.paths != shape.paths or bool(one.segments)
+            if moved or other or not one.holds(below.series, below.sop_instance, index):
                 yield one
 
     def _images(self, one: Input, below: StoredInstance) -> list[StoredInstance]:
@@ -237,13 +239,12 @@ class Inputs:
         colours = {is_colour(each, one) for each in said}
         if len(colours) > 1:
             raise CannotTranscode("some of its images are grey and others in colours")
-        windows = {each.window for each in said}
+        voi = {(each.window, each.voi_lut) for each in said}
+        window, voi_lut = voi.pop() if len(voi) == 1 else (None, None)
         plain = all(each.slope == 1 and each.intercept == 0 and each.modality_lut is None for each in said)
         mapped = any(each.says(REAL_WORLD) for each in told)
-        found = Own(
-            colours.pop(), windows.pop() if len(windows) == 1 else None,
-            {each.photometric for each in said} == {"MONOCHROME1"}, plain and mapped,
-        )  # fmt: skip
+        inverse = {each.photometric for each in said} == {"MONOCHROME1"}
+        found = Own(colours.pop(), window, voi_lut, inverse, plain and mapped)
         with self._lock:
             self._owns[key] = found
             while len(self._owns) > REMEMBERED:

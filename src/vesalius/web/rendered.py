@@ -26,7 +26,7 @@ from vesalius.model.rendering import ColourProfile, Fit, ImageFormat
 from vesalius.ports.pixels import PresentationSource
 from vesalius.web.animation import MOST_PICTURES, RATE, encoded_mp4, ffmpeg, joined_gif
 from vesalius.web.answers import REVALIDATE, entity_tag, not_modified
-from vesalius.web.blending import Blender
+from vesalius.web.blending import Blender, may_be_about
 from vesalius.web.blending_inputs import Inputs
 from vesalius.web.blending_tiles import TileInputs
 from vesalius.web.context import WebContext
@@ -165,7 +165,7 @@ class Renderer:
         found = {
             image.sop_instance: image
             for image in self.ctx.index.select(Level.IMAGE, instances=tuple(references))
-            if image.study == instance.study and image.pixels is not None
+            if may_be_about(instance, image) and image.pixels is not None
         }
         views = []
         for uid, listed in references.items():

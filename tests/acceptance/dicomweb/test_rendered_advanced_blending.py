@@ -193,6 +193,21 @@ STATES = {
 }  # fmt: skip
 
 
+def of_another_study() -> Dataset:
+    """A state in a study of its own, of the same patient."""
+    ds = advanced("elsewhere", [anatomical()], [step("EQUAL", [1])])
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study", "afterwards"), uid("states", "afterwards")
+    return ds
+
+
+def of_a_stranger() -> Dataset:
+    """The same, of another patient."""
+    ds = of_another_study()
+    ds.SOPInstanceUID, ds.SeriesInstanceUID = uid("state", "stranger"), uid("states", "stranger")
+    ds.StudyInstanceUID, ds.PatientID = STRANGER[0].StudyInstanceUID, STRANGER[0].PatientID
+    return ds
+
+
 # -- the same pictures by others' hands
 
 
@@ -367,7 +382,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, *PAINTING, *PHASES, *SHAKEN]
     images += [registration(CT[0], ELSEWHERE[0]), calmed()]
     with picture_site(tmp_path_factory.mktemp("advanced"), images) as served:
-        send(served, *STATES.values(), *(ds for ds, _ in REFUSED.values()))
+        send(served, of_another_study(), of_a_stranger(), *STATES.values(), *(ds for ds, _ in REFUSED.values()))
         yield served
 
 
@@ -457,6 +472,12 @@ def test_an_image_of_the_geometry_is_shown_so_by_every_service(site: Site) -> No
     assert moving.status == 200 and moving.body.startswith(b"GIF")
     series = f"/dicom-web/studies/{said.StudyInstanceUID}/series/{said.SeriesInstanceUID}"
     assert site.get(f"{series}/rendered", 'multipart/related; type="image/png"').status == 200
+
+
+def test_a_state_shows_images_of_another_study_of_its_patient_alone(site: Site) -> None:
+    found = site.rendered(of_another_study())
+    assert same(found.pixels, np.rint(ct_layer(CT[0], CT_WINDOW)[0]).astype(np.int64))
+    assert site.rendered(of_a_stranger()).status == 404
 
 
 def test_an_image_of_another_input_by_itself_is_not_what_the_state_shows(site: Site) -> None:

@@ -181,6 +181,12 @@ STATES = {
             part(3, SEG, segment=1, colours="winter", keep=LUNG),
         ], [step("EQUAL", [2, 3], 4), step("FOREGROUND", [4, 1], None, 0.5)],
     ),
+    "segment of itself": advanced(
+        "segment of itself", [
+            item(1, [SEG], keep=LUNG, GeometryForDisplay="TRUE"), part(2, SEG, segment=2, colours="hotiron", keep=LUNG),
+            item(3, CT, HU_WINDOW),
+        ], [step("FOREGROUND", [2, 3], None, 0.5)],
+    ),
     "fractions": advanced(
         "fractions", [anatomical(), part(2, FRACTIONS, segment=1, keep=[("GREATER_OR_EQUAL", [0.25])])],
         [step("FOREGROUND", [2, 1], None, 0.5)],
@@ -318,6 +324,15 @@ def test_a_segment_is_an_input_of_its_own(site: Site) -> None:
     lungs, bones = flat(last_of("hotiron"), LUNGS), flat(last_of("winter"), BONES)
     is_(site, "segment", foreground(lungs, hu_layer(), 0.5))
     is_(site, "two segments", foreground(equal(lungs, bones), hu_layer(), 0.5))
+
+
+def test_a_segment_is_not_the_frame_of_another_segment_of_the_same_object(site: Site) -> None:
+    # The first frames of the object are those of segment 1; at the place of each, segment 2 is laid over the CT.
+    first = SEG.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient
+    assert SEG.PerFrameFunctionalGroupsSequence[2].SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
+    place = round((float(first[2]) - float(SCAN.position(0)[2])) / SCAN.step)
+    lungs = flat(last_of("hotiron"), MATERIAL[place] == phantom.LUNG)
+    is_(site, "segment of itself", foreground(lungs, hu_layer(place), 0.5), frame=3)
 
 
 def test_fractions_of_a_segment_are_values_from_0_to_1(site: Site) -> None:
