@@ -19,7 +19,6 @@ from enum import StrEnum
 from vesalius.imaging.blending import OPACITY, REGISTRATIONS, SEGMENTS, SERIES, items_in, registrations_in
 from vesalius.imaging.description import PIXEL_PRESENTATION, Lut, items_of, number, numbers, palette_of_item, strings
 from vesalius.imaging.presentation import (
-    BLENDING_INPUTS,
     REFERENCED_FRAMES,
     REFERENCED_IMAGES,
     REFERENCED_INSTANCE,
@@ -29,7 +28,7 @@ from vesalius.model.elements import Header
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotTranscode
 
-NUMBER, DISPLAY_INPUTS, STEPS, MODE = 0x00701B02, 0x00701B03, 0x00701B04, 0x00701B06
+INPUTS, NUMBER, DISPLAY_INPUTS, STEPS, MODE = 0x00701B01, 0x00701B02, 0x00701B03, 0x00701B04, 0x00701B06
 TIME_SERIES, GEOMETRY, OPTICAL_PATH, PALETTES = 0x00701B07, 0x00701B08, 0x006A000E, 0x00480120
 THRESHOLDS, THRESHOLD_VALUES, THRESHOLD_TYPE, THRESHOLD_VALUE = 0x00701B11, 0x00701B12, 0x00701B13, 0x00701B14
 
@@ -116,7 +115,7 @@ def advanced_of(header: Header) -> Advanced | None:
     """What a state blends; None for one of another kind. Raises `CannotTranscode` with what is wrong in it."""
     if not is_advanced(header):
         return None
-    items = items_of(header, BLENDING_INPUTS)
+    items = items_of(header, INPUTS)
     if not items:
         raise CannotTranscode("the presentation state names no inputs, or they cannot be read (PS3.3 C.11.33)")
     if len(items) > MOST_INPUTS:

@@ -47,6 +47,7 @@ from vesalius.model.errors import CannotTranscode
 from vesalius.model.rendering import RenderRequest, Window
 
 FLOAT_PADDING = ((0x00280122, 0x00280124), (0x00280123, 0x00280125))  # and the other end of their range
+DOSE_GRID_SCALING = 0x3004000E
 MOST_CELLS = 1 << 25  # pixels of all layers and results of one picture
 
 Mask = npt.NDArray[np.bool_]
@@ -114,6 +115,8 @@ def layer_of_frame(
     if said is not None or table is not None:
         slope, intercept = said or (1.0, 0.0)
         description = replace(description, slope=slope, intercept=intercept, modality_lut=table)
+    elif (scaling := decimal_of(header.text(DOSE_GRID_SCALING) or "")) and description.slope == 1:
+        description = replace(description, slope=scaling)  # Gy, as the volumes of doses hold it
     units = modality(values, description.slope, description.intercept, description.modality_lut)
     voi = next((each for each in items_in(one.item, VOI_ITEMS) if applies(each, instance, index)), {})
     shade = _said(voi, reach(description)) or _of_image(values, nothing, description)

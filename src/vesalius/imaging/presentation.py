@@ -42,7 +42,7 @@ SIZE_MODE, AREA_SPACING, AREA_ASPECT, MAGNIFICATION = 0x00700100, 0x00700101, 0x
 SHUTTER_SHAPE, LEFT, RIGHT, UPPER, LOWER = 0x00181600, 0x00181602, 0x00181604, 0x00181606, 0x00181608
 CENTRE, RADIUS, VERTICES = 0x00181610, 0x00181612, 0x00181620
 SHUTTER_VALUE, SHUTTER_GROUP, SHUTTER_COLOUR = 0x00181622, 0x00181623, 0x00181624
-SOP_CLASS, BLENDING_INPUTS, ADVANCED_BLENDING = 0x00080016, 0x00701B01, "1.2.840.10008.5.1.4.1.1.11.8"
+SOP_CLASS, ADVANCED_BLENDING = 0x00080016, "1.2.840.10008.5.1.4.1.1.11.8"
 LARGEST_MAGNIFICATION = 64.0
 BLACK = Colour(grey=0)
 
@@ -61,7 +61,7 @@ def is_presentation_state(sop_class: str) -> bool:
 
 def is_advanced(header: Header) -> bool:
     """Whether a presentation state blends in steps: an advanced blending state (A.33.7)."""
-    return BLENDING_INPUTS in header or header.text(SOP_CLASS) == ADVANCED_BLENDING
+    return header.text(SOP_CLASS) == ADVANCED_BLENDING
 
 
 def is_undrawn_state(sop_class: str) -> bool:

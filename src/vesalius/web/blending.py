@@ -10,6 +10,7 @@ belong to are worse than none. The rest is done by the process that draws the im
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vesalius.archive.frames import Frames
-from vesalius.imaging.presentation import BLENDING_STATES, is_advanced, references_of
+from vesalius.imaging.presentation import ADVANCED_BLENDING, BLENDING_STATES, references_of
 from vesalius.model.elements import Header, HeaderLimits, read_header
 from vesalius.model.entities import Level, StoredInstance
 from vesalius.model.errors import CannotTranscode, NoVolume
 from vesalius.ports.pixels import PresentationSource
-from vesalius.web.blending_inputs import Inputs
+from vesalius.web.blending_inputs import MOST_PIXELS, Inputs
 from vesalius.web.context import WebContext
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 # Palettes of 16 bits are 128 KiB a channel, and each input of an advanced blending state has its own.
 LIMITS = HeaderLimits(value_bytes=1 << 20, sequence_bytes=16 << 20)
+REMEMBERED_STATES = 8  # advanced ones that have been read
 REMEMBERED = 16  # instances whose slices are known
-MOST_PIXELS = 1 << 23  # of an underlying image: its plane is sampled in this process, whatever its header claims
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Blender:
     frames: Frames
     inputs: Inputs
     _slices: OrderedDict[str, dict[int, Slice]] = field(default_factory=OrderedDict)
+    _states: OrderedDict[str, Advanced] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def shown_by(self, state: PresentationSource) -> dict[str, tuple[int, ...]]:
@@ -51,21 +53,20 @@ class Blender:
 
         Raises `CannotTranscode`.
         """
+        if (advanced := self._advanced(state)) is not None:
+            return self.inputs.shown_by(advanced)
         header = _header(state)
         if not _blends(header):
             return references_of(header)
-        if (advanced := _advanced(header)) is not None:
-            return self.inputs.shown_by(advanced)
         from vesalius.imaging.blending import shown_by
 
         return shown_by(header)
 
     def version(self, state: PresentationSource, instance: StoredInstance, index: int) -> str:
         """A text that changes whenever what the state lays over a frame may. Raises as `complete`."""
-        header = _header(state)
-        if (advanced := _advanced(header)) is not None:
+        if (advanced := self._advanced(state)) is not None:
             return self.inputs.version(advanced, instance, index)
-        blending = self._blending(header)
+        blending = self._blending(_header(state))
         if blending is None:
             return ""
         from vesalius.imaging.sources import digest_of
@@ -78,11 +79,10 @@ class Blender:
 
         Raises `CannotTranscode` with the reason why the two cannot be blended, `DamagedInstance`.
         """
+        if (advanced := self._advanced(state)) is not None:
+            above = self.inputs.layers(advanced, instance, index, lambda: self._slice(instance, index))
+            return replace(state, above=above)
         header = _header(state)
-        if (advanced := _advanced(header)) is not None:
-            return replace(
-                state, above=self.inputs.layers(advanced, instance, index, lambda: self._slice(instance, index))
-            )
         blending = self._blending(header)
         if blending is None:
             return state
@@ -91,6 +91,25 @@ class Blender:
             return replace(state, above=self._sampled(header, blending, images, instance, index))
         except NoVolume as error:
             raise CannotTranscode(f"the two sets cannot be blended: {error.message}", hint=error.hint) from error
+
+    def _advanced(self, state: PresentationSource) -> Advanced | None:
+        """What an advanced blending state says; None for another one. Raises `CannotTranscode`."""
+        if ADVANCED_BLENDING.encode() not in state.dataset:
+            return None
+        from vesalius.imaging.advanced_blending import advanced_of
+
+        digest = hashlib.sha256(state.dataset).hexdigest()
+        with self._lock:
+            found = self._states.get(digest)
+        if found is None:
+            found = advanced_of(_header(state))
+            if found is not None:
+                # One request asks four times, and thousands of references are long to read.
+                with self._lock:
+                    self._states[digest] = found
+                    while len(self._states) > REMEMBERED_STATES:
+                        self._states.popitem(last=False)
+        return found
 
     def _blending(self, header: Header) -> Blending | None:
         if not _blends(header):
@@ -165,12 +184,4 @@ def _header(state: PresentationSource) -> Header:
 
 
 def _blends(header: Header) -> bool:
-    return 0x00700402 in header or is_advanced(header)
-
-
-def _advanced(header: Header) -> Advanced | None:
-    if not is_advanced(header):
-        return None
-    from vesalius.imaging.advanced_blending import advanced_of
-
-    return advanced_of(header)
+    return 0x00700402 in header

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from vesalius.model.rendering import Window
 
 REMEMBERED = 64  # inputs of which it is known what their images say
+MOST_FRAMES = 2048  # of one image that are asked what they say of themselves
+MOST_PIXELS = 1 << 23  # of an image onto which others are sampled, in this process, whatever its header claims
 
 
 @dataclass(slots=True)
@@ -94,6 +96,10 @@ class Inputs:
                     found[one.number] = self.tiles.layer(one, self._images(one, below), advanced, below, index)
                     continue
                 where = place()
+                if where.rows * where.columns > MOST_PIXELS:
+                    raise CannotTranscode(
+                        f"nothing is sampled onto images of more than {MOST_PIXELS >> 20} million pixels"
+                    )
                 affordable(advanced, where.rows, where.columns)
                 found[one.number] = self._layer(one, advanced, below, where)
         return packed(found)
@@ -235,7 +241,7 @@ class Inputs:
                 return self._owns[key]
         headers = [each.header for each in StoredSource(images, self.frames).headers()]
         told = [ImageHeader(header) for header in headers]
-        said = [each.describe(index) for each in told for index in range(max(1, each.frames))]
+        said = [each.describe(index) for each in told for index in range(min(max(1, each.frames), MOST_FRAMES))]
         colours = {is_colour(each, one) for each in said}
         if len(colours) > 1:
             raise CannotTranscode("some of its images are grey and others in colours")

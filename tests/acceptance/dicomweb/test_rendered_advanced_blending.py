@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import random
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import JPEGLSLossless, SecondaryCaptureImageStorage
 from tests.support import dciodvfy, stow
 from tests.support.advanced_states import (
     Layer,
@@ -38,7 +42,7 @@ from tests.support.blending import (
     registration,
     sampled,
 )
-from tests.support.generate import part10, uid
+from tests.support.generate import ct, part10, uid
 from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site
 
 CT_WINDOW, PET_WINDOW = (40.0, 400.0), (600.0, 1200.0)
@@ -319,6 +323,10 @@ def later_phase() -> list[Dataset]:
 
 
 PHASES = later_phase()
+GIANT = ct("blend", 7, 1, rows=2, columns=2, patient_id="BLEND", Rows=60_000, Columns=60_000)
+GIANT.PixelData = encapsulate([b"\xff\xd8\xff\xf7 and nothing else\xff\xd9"])
+GIANT["PixelData"].VR = "OB"
+LISTED = 20_000  # images, of which none is here
 CYCLE = [step("EQUAL", [1, 5]), step("EQUAL", [6, 2], 5), step("FOREGROUND", [5, 1], 6, 0.5)]
 # A state, and words of the reason.
 REFUSED = {
@@ -371,6 +379,10 @@ REFUSED = {
     "grey that has colours": (
         advanced("false grey", [anatomical(colours="pet")], [step("EQUAL", [1])], PixelPresentation="MONOCHROME"),
         "what is blended has colours"),
+    "a giant": (advanced("giant", [item(1, [GIANT], CT_WINDOW)], [step("EQUAL", [1])]), ""),
+    "over a giant": (
+        advanced("over giant", [item(1, [GIANT], CT_WINDOW), item(2, PET, PET_WINDOW)], [step("EQUAL", [1, 2])]),
+        "million pixels"),
     "another output": (two("output", PET), "Pixel Presentation"),
 }  # fmt: skip
 REFUSED["another output"][0].PixelPresentation = "MIXED"
@@ -381,19 +393,48 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Images that are there, and every state sent by STOW-RS."""
     images = [*CT, *PET, *ELSEWHERE, *NOWHERE, *STRANGER, *PAINTING, *PHASES, *SHAKEN]
     images += [registration(CT[0], ELSEWHERE[0]), calmed()]
-    with picture_site(tmp_path_factory.mktemp("advanced"), images) as served:
-        send(served, of_another_study(), of_a_stranger(), *STATES.values(), *(ds for ds, _ in REFUSED.values()))
+    folder = tmp_path_factory.mktemp("advanced")
+    (folder / "giant.dcm").write_bytes(part10(GIANT, JPEGLSLossless))
+    with picture_site(folder, images, [folder / "giant.dcm"]) as served:
+        send(
+            served,
+            of_another_study(),
+            of_a_stranger(),
+            *crowds(),
+            *STATES.values(),
+            *(ds for ds, _ in REFUSED.values()),
+        )
         yield served
 
 
+@cache
+def crowds() -> tuple[Dataset, Dataset]:
+    """Many images that nobody has, as those of the picture and as others."""
+    found = []
+    for name, number in (("crowd below", 1), ("crowd above", 2)):
+        ds = advanced(name, [anatomical(), item(2, PET, PET_WINDOW)], [step("EQUAL", [1, 2])])
+        listed = [Dataset() for _ in range(LISTED)]
+        for place, each in enumerate(listed):
+            each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID = CT[0].SOPClassUID, f"1.2.3.{place + 1}"
+        ds.AdvancedBlendingSequence[number - 1].ReferencedImageSequence = listed
+        found.append(ds)
+    return found[0], found[1]
+
+
 def send(site: Site, *states: Dataset) -> None:
+    body = posted(site, *map(part10, states))
+    assert stow.stored(body) == {ds.SOPInstanceUID for ds in states}
+
+
+def posted(site: Site, *files: bytes) -> bytes:
+    """The answer to a request of STOW-RS."""
     connection = http.client.HTTPConnection("127.0.0.1", site.server.http_port, timeout=60)
-    connection.request("POST", "/dicom-web/studies", stow.files(*map(part10, states)), stow.headers())
+    connection.request("POST", "/dicom-web/studies", stow.files(*files), stow.headers())
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
-    assert answer.status == 200, body[:500]
-    assert stow.stored(body) == {ds.SOPInstanceUID for ds in states}
+    assert answer.status in (200, 202, 400, 409), body[:500]
+    return body
 
 
 def shown(site: Site, name: str, frame: int) -> Answered:
@@ -493,9 +534,32 @@ def test_a_window_of_ones_own_does_not_go_together_with_a_blended_picture(site: 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_blended_is_refused_with_the_reason(site: Site, name: str) -> None:
     said, word = REFUSED[name]
-    for answer in (site.rendered(said), site.rendered(CT[0], f"?presentationUID={said.SOPInstanceUID}")):
+    image = GIANT if "giant" in name else CT[0]
+    for answer in (site.rendered(said), site.rendered(image, f"?presentationUID={said.SOPInstanceUID}")):
         assert answer.status == 406, answer.text
         assert word in answer.text
+
+
+def test_a_state_that_lists_twenty_thousand_images_is_answered(site: Site) -> None:
+    for said, status in zip(crowds(), (404, 406), strict=True):
+        answer = site.rendered(said)
+        assert answer.status == status, answer.text[:300]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_state_with_bytes_that_are_wrong_is_drawn_or_refused(site: Site, seed: int) -> None:
+    """What is broken is the part that blends: everything else is as it was, so that the archive keeps it."""
+    chance = random.Random(f"advanced blending {seed}")
+    for number in range(10):
+        ds = deepcopy(STATES["steps"])
+        ds.SOPInstanceUID = uid("state", "broken", seed, number)
+        data = bytearray(part10(ds))
+        begin, end = data.index(b"\x70\x00\x01\x1bSQ") + 12, data.index(b"\x70\x00\x04\x1bSQ") + 200
+        for _ in range(chance.randint(1, 6)):
+            data[chance.randrange(begin, end)] = chance.randrange(256)
+        if stow.stored(posted(site, bytes(data))):
+            answer = site.rendered(ds)
+            assert answer.status == 200 or 400 <= answer.status < 500, (seed, number, answer.text[:300])
 
 
 def test_a_picture_is_asked_for_again_only_when_what_it_shows_has_changed(site: Site) -> None:

@@ -89,6 +89,7 @@ def with_holes() -> list[Dataset]:
 
 CT, PACKED, HOLES, PHOTOGRAPHS = phantom.ct(SCAN), compressed(), with_holes(), photographs()
 SEG, FRACTIONS = phantom.segmentation(SCAN), phantom.segmentation(SCAN, series="fractions", fractional=True)
+DOSE = phantom.dose(SCAN)
 MAP, MR = phantom.parametric_map(SCAN), phantom.enhanced_mr(SCAN)
 MATERIAL = phantom.material(SCAN.points())
 HU = phantom.hounsfield(SCAN.points()).astype(float)
@@ -202,6 +203,16 @@ STATES = {
             anatomical(), item(2, [MAP], MAP_WINDOW, function=EXACT, keep=[("RANGE_INCL", [0.15, 0.2])]),
         ], [step("FOREGROUND", [2, 1], None, 0.75)],
     ),
+    "dose below": advanced(
+        "dose below", [item(1, [DOSE], (1.0, 2.0), function=EXACT, colours="hotiron", keep=[("GREATER_THAN", [0.25])],
+                            GeometryForDisplay="TRUE"), item(2, CT, HU_WINDOW)],
+        [step("FOREGROUND", [1, 2], None, 0.5)],
+    ),
+    "dose above": advanced(
+        "dose above", [anatomical(), item(2, [DOSE], (1.0, 2.0), function=EXACT, colours="hotiron",
+                                          keep=[("GREATER_THAN", [0.25])])],
+        [step("FOREGROUND", [2, 1], None, 0.5)],
+    ),
     "b-value": advanced(
         "b-value", [anatomical(), part(2, MR, MR_WINDOW, frames=list(range(2, 25, 2)))],
         [step("FOREGROUND", [2, 1], None, 0.75)],
@@ -269,9 +280,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for name, syntax in ENCODINGS.items():
         files.append(folder / f"{name.replace(' ', '-')}.dcm")
         files[-1].write_bytes(part10(encoded(name), syntax))
-    with picture_site(
-        folder, [*CT, *HOLES, SEG, FRACTIONS, MAP, MR, *STATES.values(), *(ds for ds, _ in REFUSED.values())], files
-    ) as served:
+    made = [*CT, *HOLES, SEG, FRACTIONS, MAP, MR, DOSE, *STATES.values(), *(ds for ds, _ in REFUSED.values())]
+    with picture_site(folder, made, files) as served:
         yield served
 
 
@@ -350,6 +360,16 @@ def test_what_is_no_input_is_refused_with_the_reason(site: Site, name: str) -> N
 def test_thresholds_and_windows_of_a_map_are_in_its_stored_values_below_and_above(site: Site, name: str) -> None:
     is_(site, name, foreground(map_layer(), hu_layer(), 0.75))
     assert 0.1 < map_layer()[1].mean() < 0.9
+
+
+@pytest.mark.parametrize("name", ["dose below", "dose above"])
+def test_a_dose_is_in_gray_below_and_above(site: Site, name: str) -> None:
+    lesion = phantom.activity(SCAN.points())[PLACE] == phantom.LESION_BQ_ML
+    gray = np.where(lesion, 2.0, np.where(MATERIAL[PLACE] == phantom.AIR, 0.0, 0.5))
+    assert 0.1 < (gray > 0.25).mean() < 0.9 and lesion.any()
+    level = np.rint(exactly(gray, 1.0, 2.0)).astype(int)
+    rgb = np.stack([entries(table("hotiron"), colour)[level] for colour in ("Red", "Green", "Blue")], axis=-1)
+    is_(site, name, foreground((rgb.astype(float), gray > 0.25), hu_layer(), 0.5))
 
 
 def test_frames_of_an_image_are_an_input_by_themselves(site: Site) -> None:
