@@ -91,6 +91,8 @@ CT, PACKED, HOLES, PHOTOGRAPHS = phantom.ct(SCAN), compressed(), with_holes(), p
 SEG, FRACTIONS = phantom.segmentation(SCAN), phantom.segmentation(SCAN, series="fractions", fractional=True)
 DOSE = phantom.dose(SCAN)
 MAP, MR = phantom.parametric_map(SCAN), phantom.enhanced_mr(SCAN)
+# What the mapping to real world values says is no Modality LUT: thresholds and windows do not see it.
+MAP.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueSlope = 10.0
 MATERIAL = phantom.material(SCAN.points())
 HU = phantom.hounsfield(SCAN.points()).astype(float)
 
