@@ -521,6 +521,12 @@ def test_a_state_shows_images_of_another_study_of_its_patient_alone(site: Site) 
     assert site.rendered(of_a_stranger()).status == 404
 
 
+def test_the_studies_page_opens_a_state_as_what_it_shows(site: Site) -> None:
+    said = of_another_study()
+    page = site.get(f"/parts/studies/{said.StudyInstanceUID}", "text/html")
+    assert page.status == 200 and f"/instances/{said.SOPInstanceUID}/rendered" in page.text
+
+
 def test_an_image_of_another_input_by_itself_is_not_what_the_state_shows(site: Site) -> None:
     answer = site.rendered(PET[0], f"?presentationUID={STATES['foreground'].SOPInstanceUID}")
     assert answer.status == 400 and "not about this image" in answer.text
