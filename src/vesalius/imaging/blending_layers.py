@@ -29,6 +29,7 @@ from vesalius.imaging.lookup import (
     Numbers,
     Octets,
     coloured,
+    exact,
     fitted,
     modality,
     ranged,
@@ -38,7 +39,7 @@ from vesalius.imaging.lookup import (
     windowed,
 )
 from vesalius.imaging.presentation import INTERCEPT, SLOPE, VOI_ITEMS
-from vesalius.imaging.render import exact, shown, stored_values, whole_range
+from vesalius.imaging.render import shown, stored_values, whole_range
 from vesalius.imaging.space import Volume
 from vesalius.model.coercion import decimal_of
 from vesalius.model.elements import Header

@@ -51,6 +51,13 @@ def windowed(values: Floats, window: Window, low: float = 0.0, high: float = 255
     return np.clip((values - center) / width + 0.5, 0.0, 1.0) * (high - low) + low
 
 
+def exact(window: Window) -> Window:
+    """The window of an image of fractions: the half and the one of LINEAR are steps between integers (C.11.2.1.2)."""
+    if window.function is WindowFunction.LINEAR:
+        return replace(window, function=WindowFunction.LINEAR_EXACT)
+    return window
+
+
 def reach(description: Description) -> tuple[float, float]:
     """The lowest and the highest that the Modality LUT may give for what a pixel cell can hold."""
     if description.modality_lut is not None:

@@ -27,6 +27,7 @@ from vesalius.imaging.lookup import (
     Octets,
     coloured,
     entries_to_octets,
+    exact,
     fitted,
     look_up,
     modality,
@@ -41,7 +42,7 @@ from vesalius.imaging.lookup import (
 from vesalius.imaging.presentation import Presentation, Shutter
 from vesalius.imaging.resample import fitted_size, resized
 from vesalius.model.errors import CannotTranscode
-from vesalius.model.rendering import Region, RenderRequest, Window, WindowFunction
+from vesalius.model.rendering import Region, RenderRequest, Window
 
 # A wider range of values than this is not tabulated: 32 bit images are transformed pixel by pixel.
 TABLE = 1 << 17
@@ -197,13 +198,6 @@ def _transformed(
     inverse = inverse and state.palette is None  # a pseudo-colour state says what the lowest value looks like
     octets = to_octets(shown)
     return 255 - octets if inverse else octets
-
-
-def exact(window: Window) -> Window:
-    """The window of an image of fractions: the half and the one of LINEAR are steps between integers (C.11.2.1.2)."""
-    if window.function is WindowFunction.LINEAR:
-        return replace(window, function=WindowFunction.LINEAR_EXACT)
-    return window
 
 
 def whole_range(values: Numbers, description: Description) -> tuple[float, float]:
