@@ -29,6 +29,8 @@ from vesalius.web.hl7_desk import Hl7Desk
 from vesalius.web.routes import create_app
 from vesalius.web.site import Facts, Place
 
+PIECE = 417_792  # bytes of a body that the HTTP server hands over at once
+
 
 class FakeSite:
     """A site whose facts are made up."""
@@ -114,14 +116,12 @@ async def ask(
 
     path, _, query = target.partition("?")
     messages: list[dict[str, Any]] = []
-    sent = False
+    pieces = [body[at : at + PIECE] for at in range(0, len(body), PIECE)] or [b""]
 
     async def receive() -> dict[str, Any]:
-        nonlocal sent
-        if sent:
+        if not pieces:
             await asyncio.sleep(3600)
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)

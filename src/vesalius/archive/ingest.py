@@ -91,10 +91,12 @@ class Ingest:
         refuse_conflicts: bool = False,
         study: str = "",
         declared: bool = False,
+        together: bool = False,
     ) -> Reception:
         """Begin to receive one instance; with `study`, one of that study or none at all.
 
         `declared`: its class was agreed on as a storage class (PS3.4 B.3.1.3), though no table knows it.
+        `together`: nobody waits for it alone; it may wait for others, until somebody calls `hurry`.
 
         Raises `InvalidInstanceUID`, `ClassNotSupported` for the claim, `OutOfResources` where there is no
         room or the archive is closing. `provenance.received_at` is filled in if empty.
@@ -105,12 +107,18 @@ class Ingest:
             check_claim(claim, declared=declared)
             if not provenance.received_at:
                 provenance = dataclasses.replace(provenance, received_at=self._clock.utc())
-            writer = self._blobs.begin(claim, provenance)
+            writer = self._blobs.begin(claim, provenance, together=together)
         except VesaliusError as error:
             if self._observe is not None:
                 self._observe.refused(error, claim, provenance)
             raise
-        return Reception(self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts, study)
+        return Reception(
+            self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts, study, together
+        )
+
+    def hurry(self) -> None:
+        """Somebody waits for what was received `together`."""
+        self._sealer.hurry()
 
     def between(self, act: Callable[[], T]) -> Future[T]:
         """Run `act` in order with what is being received: after a batch is indexed, before the next is (`seal.py`)."""
@@ -140,6 +148,7 @@ class Reception:
         "_refuse_conflicts",
         "_sealer",
         "_study",
+        "_together",
         "_writer",
     )
 
@@ -153,8 +162,10 @@ class Reception:
         observe: Observer | None,
         refuse_conflicts: bool,
         study: str,
+        together: bool,
     ) -> None:
         self._study = study
+        self._together = together
         self._sealer = sealer
         self._writer = writer
         self._claim = claim
@@ -212,6 +223,7 @@ class Reception:
                     record=record,
                     pixels=laid_out(header),
                     refuse_conflicts=self._refuse_conflicts,
+                    together=self._together,
                 )
                 if self._observe is not None:
                     pending.future.add_done_callback(self._tell)

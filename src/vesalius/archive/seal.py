@@ -6,6 +6,10 @@ known, so whatever arrives while a batch is under way joins the next batch: the 
 all associations without a timer and without waiting for company. The order never changes: sync, index,
 answer (a blob without a row is harmless, a row without a blob is not).
 
+Who sends twenty instances in one request waits for no single one of them. Such instances come `together`: they wait
+until there are a few, until one comes that somebody waits for, until their sender has to be answered (`hurry`), or a
+moment.
+
 Equal UIDs. Before the sync the index is asked which UIDs it knows. The same UID with the same digest takes
 its bytes back and answers as a duplicate; within one batch the second waits for the fate of the first, for it
 may not be acknowledged before the first is durable. Where the bytes differ, the two are compared element by element
@@ -48,6 +52,8 @@ T = TypeVar("T")
 
 # Two data sets of one UID are compared element by element up to this size, bytes; both are in memory meanwhile.
 LARGEST_COMPARED = 64 << 20
+COMPANY = 8  # instances that came `together` and are not made to wait for more
+PATIENCE = 0.02  # seconds that they wait for the next one at most
 
 
 class State(enum.Enum):
@@ -67,6 +73,7 @@ class Pending:
     record: Record
     pixels: PixelLayout | None
     refuse_conflicts: bool
+    together: bool = False  # nobody waits for it alone
     future: Future[Receipt] = field(default_factory=Future)
     state: State = State.WRITTEN
     error: BaseException | None = None
@@ -83,6 +90,13 @@ class _Task:
     future: Future[object]
 
 
+class _Hurry:
+    """Somebody waits for what came `together`."""
+
+
+_HURRY = _Hurry()
+
+
 class Sealer:
     """Owner of the committer thread. Thread-safe; the thread starts with the first submission."""
 
@@ -93,7 +107,7 @@ class Sealer:
         self._index = index
         self._largest_compared = largest_compared
         self._largest_batch = largest_batch
-        self._queue: queue.SimpleQueue[Pending | _Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Pending | _Task | _Hurry | None] = queue.SimpleQueue()
         self._owed: list[Callable[[], object]] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -106,6 +120,10 @@ class Sealer:
             pending.future.set_exception(OutOfResources("the archive is shutting down"))
             return
         self._queue.put(pending)
+
+    def hurry(self) -> None:
+        """What was submitted `together` is sealed now."""
+        self._queue.put(_HURRY)
 
     def between(self, act: Callable[[], T]) -> Future[T]:
         """Run `act` on the committer thread between two batches; the future tells what it answers or raises."""
@@ -143,7 +161,7 @@ class Sealer:
     def _refuse_stragglers(self) -> None:
         while not self._queue.empty():
             late = self._queue.get()
-            if late is not None:
+            if isinstance(late, Pending | _Task):
                 if isinstance(late, Pending):
                     late.writer.abort()
                 late.future.set_exception(OutOfResources("the archive is shutting down"))
@@ -155,6 +173,7 @@ class Sealer:
             item = waiting.get()
             batch: list[Pending] = []
             task: _Task | None = None
+            hurried = False
             while True:
                 if item is None:
                     last = True
@@ -162,11 +181,16 @@ class Sealer:
                 if isinstance(item, _Task):
                     task = item
                     break
-                batch.append(item)
-                if len(batch) >= self._largest_batch:
-                    break
+                if isinstance(item, _Hurry):
+                    hurried = True
+                else:
+                    batch.append(item)
+                    hurried = hurried or not item.together
+                    if len(batch) >= self._largest_batch:
+                        break
                 try:
-                    item = waiting.get_nowait()
+                    hurried = hurried or len(batch) >= COMPANY
+                    item = waiting.get_nowait() if hurried else waiting.get(timeout=PATIENCE)
                 except queue.Empty:
                     break
             if batch:

@@ -141,7 +141,7 @@ class MemoryStore:
 
     # -- the port --------------------------------------------------------------------------------
 
-    def begin(self, claim: Claim, provenance: Provenance) -> BlobWriter:
+    def begin(self, claim: Claim, provenance: Provenance, *, together: bool = False) -> BlobWriter:
         """See `BlobStore.begin`."""
         if self.read_only is not None:
             raise VolumeReadOnly(f"the store is read-only: {self.read_only}")

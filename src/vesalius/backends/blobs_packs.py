@@ -66,9 +66,9 @@ class PackStore:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def begin(self, claim: Claim, provenance: Provenance) -> BlobWriter:
+    def begin(self, claim: Claim, provenance: Provenance, *, together: bool = False) -> BlobWriter:
         """A writer for one instance. Raises `OutOfResources` under the watermark, `VolumeReadOnly`."""
-        return PackWriter(self._pool, claim, provenance)
+        return PackWriter(self._pool, claim, provenance, together=together)
 
     def sync(self, members: Sequence[Member]) -> None:
         """Make finished members durable: one fdatasync per pack. Raises `VolumeReadOnly`, for good."""

@@ -86,15 +86,16 @@ class PackPool:
         if closed:
             self.close()
 
-    def take_to_stream(self, held: int) -> OpenPack | None:
+    def take_to_stream(self, held: int, *, together: bool = False) -> OpenPack | None:
         """A pack for an instance of which `held` bytes wait in memory; None: go on waiting.
 
-        Few stream at once: what waits shares one pack and so one sync, as long as memory allows.
+        Few stream at once: what waits shares one pack and so one sync, as long as memory allows; `together`: it
+        would rather wait though nobody else streams.
         """
         settings = self.settings
         with self._lock:
             wait = (
-                self._streaming >= settings.streams
+                (together or self._streaming >= settings.streams)
                 and held < settings.buffer_shared
                 and self._buffered + settings.buffer <= settings.buffer_budget
             )

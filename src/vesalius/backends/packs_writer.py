@@ -53,13 +53,15 @@ class PackWriter:
         "_reserved",
         "_sha256",
         "_state",
+        "_together",
         "_waiting",
         "_xxh3",
     )
 
-    def __init__(self, pool: PackPool, claim: Claim, provenance: Provenance) -> None:
+    def __init__(self, pool: PackPool, claim: Claim, provenance: Provenance, *, together: bool = False) -> None:
         pool.volume.check()
         self._pool = pool
+        self._together = together
         self._prefix = file_prefix(claim, provenance.calling_aet)
         self._sha256 = hashlib.sha256()
         self._xxh3 = xxh3_128()
@@ -170,7 +172,7 @@ class PackWriter:
         if self._pack is None:
             if self._state is not _State.OPEN:
                 raise OutOfResources("the instance was finished or aborted already")
-            pack = self._pool.take_to_stream(self._waiting)
+            pack = self._pool.take_to_stream(self._waiting, together=self._together)
             if pack is None:
                 self._reserved += settings.buffer
                 self._limit += settings.buffer

@@ -68,9 +68,10 @@ class BlobWriter(Protocol):
 class BlobStore(Protocol):
     """Packs on some kind of storage."""
 
-    def begin(self, claim: Claim, provenance: Provenance) -> BlobWriter:
+    def begin(self, claim: Claim, provenance: Provenance, *, together: bool = False) -> BlobWriter:
         """Reserve a member in an open pack and write its preamble and file meta information.
 
+        `together`: others follow, with which it shall be written and synced; a small one does not go to disk before.
         Raises `OutOfResources` under the free-space watermark, `VolumeReadOnly` after a failed sync.
         """
         ...

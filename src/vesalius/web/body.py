@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 
@@ -75,6 +76,18 @@ class Body:
                 self._count(len(data))
                 return data
         return b""
+
+    async def ahead(self) -> AsyncGenerator[bytes, None]:
+        """All pieces; while one is being worked at the next is on its way. Close it (`aclosing`). Raises as `read`."""
+        coming = asyncio.ensure_future(self.read())
+        try:
+            while data := await coming:
+                coming = asyncio.ensure_future(self.read())
+                await asyncio.sleep(0)  # so that it is asked for
+                yield data
+        finally:
+            if not coming.cancel() and not coming.cancelled():
+                coming.exception()  # nobody will ask for it any more
 
     async def whole(self) -> bytes:
         """All of it, for bodies whose limit fits in memory. Raises as `read`."""

@@ -4,8 +4,11 @@ Theory. A body of `application/dicom` parts is never held: the multipart parser 
 arrives, the file's preamble and meta information are taken off, and the data set goes straight into
 `archive.ingest`. When a part ends its instance is handed to the group commit and the next part is read while that
 one becomes durable, so that twenty instances of one request share few syncs; the answer is written when the
-last of them is settled, and says of each what C-STORE would have said (`stow_results`). Pieces are digested and written
-by a thread while the event loop receives and parses the next ones; a few at most are held.
+last of them is settled, and says of each what C-STORE would have said (`stow_results`). What is small is digested and
+looked at where it arrives, half a megabyte at most before others have their turn, while the next piece is on its way:
+changing threads for it takes longer than that (all of them need the interpreter). It waits in memory, and the thread
+of the group commit writes it. Large parts and crowds of tiny ones are taken by a thread beside the event loop; a few
+pieces at most are held.
 
 What is wrong with the request as a whole is an HTTP error, and then nothing was stored. What is wrong with one
 part concerns that part alone. A body that breaks off in its middle has stored what came whole before: the answer is
@@ -19,6 +22,7 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,6 +58,10 @@ from vesalius.wire.multipart import (
 
 # Pieces of one body (some 400 KB each) that may wait for the thread that writes them.
 MOST_PIECES = 4
+# What one piece may hold to be taken in the event loop: of a part so far (bytes; with one piece more it is still less
+# than a writer keeps in memory), and events (each part that it ends costs a third of a millisecond).
+SMALL_PART = 512 << 10
+FEW_EVENTS = 8
 
 
 def routes(ctx: WebContext) -> list[BaseRoute]:
@@ -141,7 +149,12 @@ class _Files:
         self._provenance = provenance
         self._study = study
         self._part: FilePart | OtherPart | None = None
-        self.storing = Storing(provenance)
+        self.storing = Storing(provenance, ingest)
+
+    @property
+    def small(self) -> bool:
+        """Whether the part that has begun is small so far."""
+        return self._part is None or self._part.received < SMALL_PART
 
     def take(self, events: Sequence[Event]) -> None:
         """What a piece of the body held."""
@@ -151,7 +164,7 @@ class _Files:
                     self._part.write(event.data)
             elif isinstance(event, PartBegins):
                 if is_dicom(event.headers.get("content-type", "")):
-                    self._part = FilePart(self._ingest, self.storing, self._provenance, self._study)
+                    self._part = FilePart(self._ingest, self.storing, self._provenance, self._study, together=True)
                 else:
                     self._part = OtherPart(self.storing)
             else:
@@ -190,13 +203,19 @@ class _Hand:
         """Whether the next piece should be waited with."""
         return len(self._waiting) >= MOST_PIECES
 
-    def give(self, events: Sequence[Event]) -> None:
-        """The next piece. Raises what taking an earlier one raised."""
-        self._waiting.append(events)
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was given is taken. Raises what taking it raised."""
         if self._running is not None and self._running.done():
             self._running.result()
             self._running = None
-        if self._running is None:
+        return self._running is None and not self._waiting
+
+    def give(self, events: Sequence[Event]) -> None:
+        """The next piece. Raises what taking an earlier one raised."""
+        idle = self.idle
+        self._waiting.append(events)
+        if idle or self._running is None:
             self._running = self._loop.run_in_executor(self._pool, self._work)
 
     async def wait(self) -> None:
@@ -223,12 +242,17 @@ async def _store_files(
     storing = files.storing
     hand = _Hand(files, ctx.pool)
     try:
-        while data := await body.read():
-            hand.give(parser.feed(data))
-            if hand.full or storing.full:
-                await hand.wait()
-            if storing.full:
-                await storing.settle(MOST_UNDER_WAY // 2)
+        async with aclosing(body.ahead()) as pieces:
+            async for data in pieces:
+                events = parser.feed(data)
+                if hand.idle and files.small and len(events) <= FEW_EVENTS:
+                    files.take(events)
+                else:
+                    hand.give(events)
+                if hand.full or storing.full:
+                    await hand.wait()
+                if storing.full:
+                    await storing.settle(MOST_UNDER_WAY // 2)
         await hand.wait()
         parser.finish()
     except MultipartError as error:
@@ -249,7 +273,7 @@ async def _store_files(
 
 async def _store_one(ctx: WebContext, body: Body, provenance: Provenance, study: str) -> list[Outcome]:
     """A body that is one file, without multipart around it."""
-    storing = Storing(provenance)
+    storing = Storing(provenance, ctx.ingest)
     part = FilePart(ctx.ingest, storing, provenance, study)
     try:
         while data := await body.read():

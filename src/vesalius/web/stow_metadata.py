@@ -100,7 +100,7 @@ async def store_metadata(
     folder = ctx.view.uploads.folder if ctx.view.uploads is not None else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    storing = Storing(provenance)
+    storing = Storing(provenance, ctx.ingest)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder) if folder is not None else None) as spool:
         received = _Received(spool)
         await _receive(body, parser, kind, received, ctx.view.body_bytes)

@@ -44,8 +44,9 @@ class _UnderWay:
 class Storing:
     """The instances of one request: handed to the group commit, their outcomes gathered in order."""
 
-    def __init__(self, provenance: Provenance) -> None:
+    def __init__(self, provenance: Provenance, ingest: Ingest) -> None:
         self._provenance = provenance
+        self._ingest = ingest
         self._under_way: deque[_UnderWay] = deque()
         self.outcomes: list[Outcome] = []
 
@@ -71,6 +72,8 @@ class Storing:
 
     async def settle(self, leave: int = 0) -> None:
         """Wait for the oldest until only `leave` are under way."""
+        if len(self._under_way) > leave:
+            self._ingest.hurry()
         while len(self._under_way) > leave:
             item = self._under_way.popleft()
             try:
@@ -114,10 +117,26 @@ def check_claim(claim: Claim) -> None:
 class FilePart:
     """One `application/dicom` part on its way in. Ends with `end` or `abort`."""
 
-    __slots__ = ("_claim", "_file", "_ingest", "_provenance", "_reception", "_refused", "_storing", "_study")
+    __slots__ = (
+        "_claim",
+        "_file",
+        "_ingest",
+        "_provenance",
+        "_reception",
+        "_refused",
+        "_storing",
+        "_study",
+        "_together",
+        "received",
+    )
 
-    def __init__(self, ingest: Ingest, storing: Storing, provenance: Provenance, study: str) -> None:
+    def __init__(
+        self, ingest: Ingest, storing: Storing, provenance: Provenance, study: str, *, together: bool = False
+    ) -> None:
+        """`together`: other parts follow."""
+        self.received = 0  # bytes
         self._ingest = ingest
+        self._together = together
         self._storing = storing
         self._provenance = provenance
         self._study = study
@@ -128,6 +147,7 @@ class FilePart:
 
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes. Never raises: a refusal is told at the end."""
+        self.received += len(data)
         if self._reception is not None:
             self._reception.write(data)
         elif self._file is not None:
@@ -149,7 +169,9 @@ class FilePart:
     def _receive(self, opened: Opened) -> None:
         self._claim = opened.claim
         check_claim(opened.claim)
-        self._reception = self._ingest.receive(opened.claim, self._provenance, study=self._study)
+        self._reception = self._ingest.receive(
+            opened.claim, self._provenance, study=self._study, together=self._together
+        )
         self._reception.write(opened.body)
         if opened.rest:
             self._reception.write(opened.rest)
@@ -176,6 +198,8 @@ class FilePart:
 
 class OtherPart:
     """A part that this request may not carry."""
+
+    received = 0
 
     def __init__(self, storing: Storing) -> None:
         self._storing = storing

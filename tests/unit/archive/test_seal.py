@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from tests.support.archive import FixedClock, LocalArchive, claim_of, dataset_of, local_archive
 from tests.support.generate import ct, part10
 
+from vesalius.archive import seal
 from vesalius.archive.ingest import Ingest, IngestLimits
 from vesalius.model.entities import Arrival, Provenance, Receipt, Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, VolumeReadOnly
@@ -249,3 +250,60 @@ def test_what_is_too_large_to_compare_is_kept_beside(archive: LocalArchive, held
     assert send(ingest, ds, EXPLICIT_LE).result(10).verdict is Verdict.STORED
     assert send(ingest, ds, IMPLICIT_LE).result(10).verdict is Verdict.CONFLICT
     ingest.close()
+
+
+# -- together
+
+
+def test_what_comes_together_waits_until_somebody_waits_for_it(
+    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 60.0)
+    held.go.set()
+    futures = [begin(archive, ingest, number, together=True) for number in (1, 2, 3)]
+    with pytest.raises(TimeoutError):
+        futures[0].result(0.1)
+    ingest.hurry()
+    assert {future.result(10).verdict for future in futures} == {Verdict.STORED}
+    assert held.batches == [3]
+    ingest.close()
+
+
+def test_one_that_is_waited_for_takes_the_others_along(
+    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 60.0)
+    held.go.set()
+    others = [begin(archive, ingest, number, together=True) for number in (1, 2)]
+    assert begin(archive, ingest, 3).result(10).verdict is Verdict.STORED
+    assert [future.result(10).verdict for future in others] == [Verdict.STORED] * 2
+    assert held.batches == [3]
+    ingest.close()
+
+
+def test_enough_company_is_not_kept_waiting(
+    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 60.0)
+    held.go.set()
+    futures = [begin(archive, ingest, number, together=True) for number in range(1, seal.COMPANY + 1)]
+    assert {future.result(10).verdict for future in futures} == {Verdict.STORED}
+    ingest.close()
+
+
+def test_nobody_waits_for_company_for_ever(archive: LocalArchive, held: Held, ingest: Ingest) -> None:
+    held.go.set()
+    assert begin(archive, ingest, together=True).result(10).verdict is Verdict.STORED
+    ingest.hurry()  # there is nothing left to hurry with
+    assert begin(archive, ingest, 2).result(10).verdict is Verdict.STORED
+    ingest.close()
+
+
+def test_what_still_waits_for_company_is_sealed_when_the_archive_closes(
+    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 60.0)
+    held.go.set()
+    future = begin(archive, ingest, together=True)
+    ingest.close()
+    assert future.result(10).verdict is Verdict.STORED

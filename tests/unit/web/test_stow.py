@@ -391,7 +391,7 @@ def test_sixty_thousand_headers_or_parts_do_not_pass(site: Web) -> None:
 def test_resources_that_are_short_are_503_with_retry_after(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     name, data = file("full")
 
-    def full(*_args: object) -> None:
+    def full(*_args: object, **_how: object) -> None:
         raise OutOfResources("the store's volume is full up to its watermark")
 
     monkeypatch.setattr(site.archive.blobs, "begin", full)

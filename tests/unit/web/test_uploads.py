@@ -328,7 +328,7 @@ def test_without_room_an_upload_waits_and_is_tried_again(
     with local_archive(tmp_path / "archive") as archive:
         real = archive.blobs.begin
 
-        def full(*_args: object) -> None:
+        def full(*_args: object, **_how: object) -> None:
             raise OutOfResources("full")
 
         monkeypatch.setattr(archive.blobs, "begin", full)
