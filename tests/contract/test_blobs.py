@@ -67,6 +67,14 @@ def test_a_part_is_one_read(store: BlobStore) -> None:
     assert store.read(kept.member, 299_990, 1000) == kept.data[299_990:]
 
 
+@pytest.mark.parametrize("size", [0, 1, 5000, 600_000])
+def test_the_whole_is_read_to_where_it_is_wanted(store: BlobStore, size: int) -> None:
+    kept = put(store, noise(size))
+    room = bytearray(b"x" * (size + 20))
+    store.read_verified_into(kept.member, memoryview(room)[10 : 10 + size])
+    assert room == b"x" * 10 + kept.data + b"x" * 10
+
+
 def test_any_way_of_cutting_the_stream_gives_the_same_member(store: BlobStore) -> None:
     data = noise(200_000)
     digests = {
@@ -163,6 +171,8 @@ def test_a_damaged_member_is_never_served(store: BlobStore) -> None:
     with pytest.raises(DamagedInstance):
         store.read_verified(kept.member)
     with pytest.raises(DamagedInstance):
+        store.read_verified_into(kept.member, memoryview(bytearray(5000)))
+    with pytest.raises(DamagedInstance):
         list(store.stream_verified(kept.member, 1000))
     with pytest.raises(DamagedInstance):
         store.read(kept.member, 0, 10)
@@ -201,6 +211,9 @@ def test_a_copy_serves_where_the_primary_is_damaged_and_repairs_it(store: BlobSt
         assert not store.check(one.member)
         assert store.check(one.member, "second")
         assert store.read_verified(one.member) == one.data
+        into = bytearray(len(one.data))
+        store.read_verified_into(one.member, memoryview(into))
+        assert into == one.data
         assert b"".join(store.stream_verified(one.member, 1000)) == one.data
         assert store.read(one.member, 17, 100) == one.data[17:117]
         assert store.repair(one.member)

@@ -124,7 +124,8 @@ async def ask(
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
     async def send(message: dict[str, Any]) -> None:
-        messages.append(message)
+        # As the HTTP server does: the memory of a body may be used again once it has been sent.
+        messages.append({**message, "body": bytes(message.get("body", b""))})
 
     given = {"host": "archive.test", **{name.lower(): value for name, value in (headers or {}).items()}}
     scope = {

@@ -187,6 +187,10 @@ class MemoryStore:
                 return self._bytes(member, place) or b""
         raise DamagedInstance(f"no copy of the member at {member.header_offset} of pack {member.pack} has its digest")
 
+    def read_verified_into(self, member: Member, into: memoryview) -> None:
+        """See `BlobStore.read_verified_into`."""
+        into[:] = self.read_verified(member)
+
     def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
         """See `BlobStore.stream_verified`."""
         data = self.read_verified(member)

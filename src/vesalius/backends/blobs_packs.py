@@ -147,6 +147,10 @@ class PackStore:
         """The whole data set, its checksum compared. Raises `DamagedInstance`."""
         return self._reader.read_verified(member)
 
+    def read_verified_into(self, member: Member, into: memoryview) -> None:
+        """The same into memory that is there already."""
+        self._reader.read_verified_into(member, into)
+
     def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
         """The data set in chunks, its checksum compared before the first. Raises `DamagedInstance`."""
         return self._reader.stream_verified(member, chunk)

@@ -129,6 +129,16 @@ class PackReader:
             self._remember(place, member)
         raise self._damaged(member)
 
+    def read_verified_into(self, member: Member, into: memoryview) -> None:
+        """The same into memory that is there already. Raises `DamagedInstance`; then anything may be in it."""
+        try:
+            file = self._file(PRIMARY, member.pack)
+            done = os.preadv(file.fd, [into], member.dataset_offset) == len(into) == member.dataset_length
+        except OSError:
+            done = False
+        if not (done and is_whole(into, member)):
+            into[:] = self.read_verified(member)  # another place, or the reason why not
+
     def stream_verified(self, member: Member, chunk: int) -> Iterator[bytes]:
         """The data set in chunks, from the first place where the whole has its digest. Raises `DamagedInstance`."""
         if member.dataset_length <= chunk:

@@ -68,7 +68,7 @@ class Window:
         return self._data[at : at + length]
 
 
-def is_whole(data: bytes, member: Member) -> bool:
+def is_whole(data: bytes | memoryview, member: Member) -> bool:
     """Whether these bytes are the data set of a member, as a reader asks (`digest_holds` with `quick`)."""
     if len(data) != member.dataset_length:
         return False

@@ -108,6 +108,10 @@ class BlobStore(Protocol):
         """The whole data set, its checksum compared; from a copy if need be. Raises `DamagedInstance`."""
         ...
 
+    def read_verified_into(self, member: Member, into: memoryview) -> None:
+        """The same into memory that is there already, exactly as much as there is of it."""
+        ...
+
     def stream_verified(self, member: Member, chunk: int = 1 << 20) -> Iterator[bytes]:
         """The data set in chunks after its checksum has been compared, in bounded memory."""
         ...

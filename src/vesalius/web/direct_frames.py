@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vesalius.archive.frames import FrameSet
 from vesalius.model.entities import Level, Member
 from vesalius.model.errors import VesaliusError
+from vesalius.web.buffers import Buffers
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
 from vesalius.web.frame_types import FrameForm, frame_form
@@ -28,36 +29,9 @@ from vesalius.web.multipart_out import Multipart
 from vesalius.web.negotiation import MediaType, parse_media_types
 
 LARGEST = 2 << 20  # bytes; copying more would hold up the others
-KEPT = 4  # bodies whose memory is used again
 REMEMBERED = 256  # forms by Accept header
 
 _UID = r"[0-9.]{1,64}"
-
-
-class Buffers:
-    """Memory for bodies, used again: taking half a megabyte from the system costs as much as filling it.
-
-    The HTTP server copies a body before `send` returns (a test sees to that), so it may then be used again.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[bytearray] = []
-
-    def take(self, size: int) -> bytearray:
-        """One of so many bytes; anything may be in it."""
-        if not self._free:
-            return bytearray(size)
-        buffer = self._free.pop()
-        if len(buffer) > size:
-            del buffer[size:]
-        elif len(buffer) < size:
-            buffer.extend(bytes(size - len(buffer)))
-        return buffer
-
-    def give_back(self, buffer: bytes | bytearray) -> None:
-        """It has been sent. One that is never given back is no loss."""
-        if isinstance(buffer, bytearray) and len(self._free) < KEPT:
-            self._free.append(buffer)
 
 
 class DirectFrames:

@@ -4,7 +4,8 @@ Theory. A blocking iterator makes the chunks. While one turn of them is being se
 hashing overlap with the network, and never more than two turns of a request are in memory. A turn is half a megabyte;
 for a client that has taken more than buffers below us hold, and takes it at once, turns grow to four megabytes, since
 changing threads costs more than copying.
-For it small pieces are joined with what follows, too: a message to the HTTP server is dearer. `send` of the
+For it small pieces are joined with what follows, too: a message to the HTTP server is dearer. (A piece in a
+bytearray is a message already; its memory goes back to `buffers` when it has been sent.) `send` of the
 server waits while the client does not read, so back-pressure reaches the disk. A client that goes away is noticed
 at once, in whatever state: the iterator is closed in the pool and its files and worker processes are free again
 (bad-input row H28). What goes wrong when the answer has begun cannot change its status: the connection is broken
@@ -21,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vesalius.model.errors import VesaliusError
+from vesalius.web.buffers import Buffers
 from vesalius.web.context import WebContext
 
 log = structlog.get_logger()
@@ -43,17 +45,19 @@ class Streamed(Response):
     def __init__(
         self,
         ctx: WebContext,
-        chunks: Iterator[bytes],
+        chunks: Iterator[bytes | bytearray],
         media_type: str,
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         length: int | None = None,
         heavy: bool = False,
+        buffers: Buffers | None = None,
     ) -> None:
         self._ctx = ctx
         self._heavy = heavy  # whether the chunks wait for a codec
         self._chunks = chunks
+        self._buffers = buffers
         self._most = CHUNK  # bytes of the next turn
         self._made = 0  # bytes so far
         self.status_code = status
@@ -69,7 +73,7 @@ class Streamed(Response):
         """Send it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
-        ahead: asyncio.Task[list[bytes]] | None = None
+        ahead: asyncio.Task[list[bytes | bytearray]] | None = None
         loop = asyncio.get_running_loop()
         try:
             if scope["method"] != "HEAD":
@@ -85,14 +89,18 @@ class Streamed(Response):
                     began = loop.time()
                     pieces.reverse()
                     while pieces:
-                        message = {"type": "http.response.body", "body": pieces.pop(), "more_body": True}
+                        piece = pieces.pop()
+                        message: dict[str, object] = {"type": "http.response.body", "body": piece, "more_body": True}
                         sending = asyncio.ensure_future(_sent(send, message))
-                        del message
+                        lent, message, piece = piece if isinstance(piece, bytearray) else None, {}, b""
                         await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
                         if not sending.done():
                             sending.cancel()
                             return
                         sending.result()
+                        if lent is not None and self._buffers is not None:
+                            self._buffers.give_back(lent)
+                        lent = None
                     quick = self._made >= PROVEN and loop.time() - began < QUICK
                     self._most = min(2 * self._most, LARGEST) if quick else CHUNK
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -107,19 +115,19 @@ class Streamed(Response):
                     ahead.exception()
             await self._close()
 
-    async def _next(self) -> list[bytes]:
+    async def _next(self) -> list[bytes | bytearray]:
         return await (self._ctx.heavy if self._heavy else self._ctx.call)(self._take)
 
-    def _take(self) -> list[bytes]:
+    def _take(self) -> list[bytes | bytearray]:
         """What is made in one turn, joined to messages; none at the end. Blocks."""
-        taken: list[bytes] = []
-        pending: list[bytes] = []
+        taken: list[bytes | bytearray] = []
+        pending: list[bytes | bytearray] = []
         count = waiting = 0
         # What is joined is in memory twice for a moment, and a slow client makes the moment long.
         least = MESSAGE if self._most > CHUNK else SMALL
         for piece in self._chunks:
             count += len(piece)
-            if least == SMALL and len(piece) >= SMALL:
+            if isinstance(piece, bytearray) or (least == SMALL and len(piece) >= SMALL):
                 taken += [b"".join(pending), piece] if pending else [piece]
                 pending, waiting = [], 0
             else:

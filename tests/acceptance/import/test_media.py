@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -103,10 +104,10 @@ def test_an_archive_without_room_stops_the_run_and_the_next_goes_on(
     ledger = tmp_path / "imported"
     begin, count = archive.blobs.begin, iter(range(1000))
 
-    def full(*args: object) -> object:
+    def full(*args: Any, **how: Any) -> object:
         if next(count) >= 10:
             raise OutOfResources("the store is full")
-        return begin(*args)  # type: ignore[arg-type]
+        return begin(*args, **how)
 
     monkeypatch.setattr(archive.blobs, "begin", full)
     report = run(archive, tmp_path / "in", ledger=ledger)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 from tests.support.archive import NOW, LocalArchive, claim_of, dataset_of, local_archive
 from tests.support.generate import ct, part10, uid
+from tests.support.patience import patient
 
 from vesalius.archive.ingest import IngestLimits
 from vesalius.model.entities import Provenance, Verdict
@@ -32,6 +34,9 @@ def test_a_receipt_means_findable_and_equal_to_the_last_byte(archive: LocalArchi
     receipt = archive.store(data, claim_of(ds), piece=777)
     assert (receipt.verdict, receipt.study) == (Verdict.STORED, ds.StudyInstanceUID)
     assert archive.bytes_of(ds.SOPInstanceUID) == data
+    deadline = time.monotonic() + patient(1)  # observers are told a moment after who waits
+    while not archive.observed.stored_lengths and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert archive.observed.stored_lengths == [len(data)]
 
 

@@ -12,7 +12,8 @@ from tests.support.generate import ct, part10
 from tests.support.web import Answer, Web, web
 
 from vesalius.model.entities import Claim, Member
-from vesalius.web.direct_frames import KEPT, Buffers, DirectFrames
+from vesalius.web.buffers import Buffers
+from vesalius.web.direct_frames import DirectFrames
 
 EXPLICIT, BIG, LS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.80"
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -147,7 +148,7 @@ def test_no_more_memory_is_kept_than_is_of_use() -> None:
     buffers = Buffers()
     for buffer in [buffers.take(8) for _ in range(50)]:
         buffers.give_back(buffer)
-    assert len(buffers._free) == KEPT
+    assert len(buffers._free) == 4
 
 
 def test_the_door_stands_before_both_ways(site: Web) -> None:

@@ -20,6 +20,7 @@ from tests.support.web import Answer, Web, web
 
 from vesalius.model.entities import Claim, Level
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE
+from vesalius.web import streaming, wado
 from vesalius.web.streaming import BrokenOff
 
 HTJ2K, LS, J2K, RLE, SV1 = (
@@ -250,6 +251,43 @@ def test_damage_met_late_breaks_off_and_the_next_request_says_206(tmp_path: Path
         with pytest.raises(BrokenOff):
             own.dicom_web(path, headers=accept("*"))
         assert own.dicom_web(path, headers=accept("*")).status == 206
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every client is a quick one, whose messages hold a few instances each."""
+    for module in (wado, streaming):
+        monkeypatch.setattr(module, "PROVEN", 0)
+        monkeypatch.setattr(module, "QUICK", 60.0)
+        monkeypatch.setattr(module, "MESSAGE", 300_000)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_quick_client_gets_every_byte_too(tmp_path: Path) -> None:
+    with web(tmp_path) as own:
+        kept = [
+            ct(7, 1, n, rows=side, columns=side) for n, side in enumerate((300, 8, 16, 500, 700, 8, 400, 200, 64), 1)
+        ]
+        for ds in kept:
+            own.archive.keep(ds)
+        for _ in range(3):  # in memory that was used before
+            answer = own.dicom_web(path_of(kept[0], Level.STUDY), headers=accept("*"))
+            assert int(answer.headers["content-length"]) == len(answer.body)
+            assert {dataset_of(file) for file in files(answer)} == {dataset_of(part10(ds)) for ds in kept}
+
+
+@pytest.mark.usefixtures("quick")
+def test_damage_that_a_quick_client_meets_breaks_off_and_the_next_request_says_206(tmp_path: Path) -> None:
+    with web(tmp_path) as own:
+        kept = [ct(8, 1, number, rows=512, columns=512) for number in range(1, 7)]
+        for ds in kept:
+            own.archive.keep(ds)
+        damage(own, kept[4])
+        path = path_of(kept[0], Level.STUDY)
+        with pytest.raises(BrokenOff):
+            own.dicom_web(path, headers=accept("*"))
+        answer = own.dicom_web(path, headers=accept("*"))
+        assert answer.status == 206 and len(files(answer)) == 5
 
 
 def test_a_study_as_zip_is_a_medium_that_others_read(site: Web, tmp_path: Path) -> None:
