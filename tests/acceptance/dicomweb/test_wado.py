@@ -269,7 +269,9 @@ def test_clients_that_go_away_leave_nothing_behind(small: Loaded, what: str) -> 
         connection = ask(small.server.http_port, path, accept, 16 << 10)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         connection.close()
-    assert settled(process, "num_fds", files + 4) <= files + 4
+    # A thread that the pool has begun meanwhile keeps a connection to the index open; there may be four.
+    most = files + 4 + 4 * 3
+    assert settled(process, "num_fds", most) <= most
     assert process.num_threads() <= threads + 4
     assert latencies(small, 3)
 
