@@ -1,4 +1,4 @@
-"""P1: the power goes while several associations store; nothing that was acknowledged may be missing afterwards.
+"""P1: the power goes while associations and STOW-RS connections store; nothing acknowledged may be missing afterwards.
 
 What the service says in the moment between the cut and its death is no promise: with the power it would have died as
 well, and Linux may answer an fdatasync that was under way during the shutdown ioctl with success although the extents
@@ -21,6 +21,7 @@ from tests.support.cutter import Cut, Disk, disk, need_disks
 from tests.support.kills import CONFIG
 from tests.support.ledger import Found, Ledger, check
 from tests.support.load import Load
+from tests.support.load_stow import StowLoad
 from tests.support.postgres import PostgresServer, binaries
 from tests.support.postgres import start_server as start_postgres
 from tests.support.server import start_server
@@ -32,12 +33,14 @@ CUTS = int(os.environ.get("VESALIUS_CUTS", "10"))
 AFRESH = 15
 RECOVERY = 10.0
 ASSOCIATIONS = 6
+CONNECTIONS = 3  # of STOW-RS
 
 
 @dataclass
 class Report:
     cuts: int = 0
     stored: int = 0
+    stored_by_stow: int = 0
     slowest_start: float = 0.0
     unpromised: int = 0  # instances that nobody was told of
     in_the_dark: int = 0  # acknowledged between the cut and the death of the service
@@ -84,6 +87,7 @@ def _cut_again_and_again(
                     one.empty()
                 server = start_server(data, config=config, config_file=folder / "config.toml", workers=workers)
             load = Load(server.dimse_port, ledger, ASSOCIATIONS, label=("cut", seed, turn))
+            stow = StowLoad(server.http_port, ledger, CONNECTIONS, label=("cut", seed, turn))
             load.run(random_.uniform(0.5, 4.0))
             dark = time.monotonic()
             for one in random_.sample(disks, len(disks)):
@@ -93,9 +97,11 @@ def _cut_again_and_again(
                 time.sleep(random_.uniform(0, apart))
             server.kill()
             load.stop()
+            stow.stop()
             ledger.dark.append((dark, time.monotonic()))
             report.cuts += 1
             report.stored += load.stored
+            report.stored_by_stow += stow.stored
         finally:
             server.kill()
         for one in disks:

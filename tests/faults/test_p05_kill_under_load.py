@@ -1,4 +1,4 @@
-"""P5: SIGKILL under load from ten associations, to the whole service and to single workers."""
+"""P5: SIGKILL under load from ten associations or by STOW-RS, to the whole service and to single workers."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ def test_no_acknowledged_instance_is_lost_when_single_workers_are_killed(tmp_pat
     report = kill_workers(tmp_path, kills=ROUNDS, associations=10, workers=3, seed=6)
     print(report)
     assert report.kills == ROUNDS
+
+
+def test_nothing_that_stow_named_as_stored_is_lost_when_the_service_is_killed(tmp_path: Path) -> None:
+    report = kill_rounds(tmp_path, rounds=ROUNDS, associations=3, workers=1, seconds=(0.3, 3.0), seed=8, connections=5)
+    print(report)
+    assert report.kills == ROUNDS
+    assert report.stored_by_stow > ROUNDS * 10
+    assert report.stored > 0

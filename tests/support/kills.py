@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.support.ledger import Found, Ledger, check
 from tests.support.load import Load
+from tests.support.load_stow import StowLoad
 from tests.support.server import Server, start_server
 
 # Small packs and small steps, so that sealing and making packs happen under load as well.
@@ -27,6 +28,7 @@ class Report:
 
     kills: int = 0
     stored: int = 0
+    stored_by_stow: int = 0
     slowest_start: float = 0.0
     found: Found = field(default_factory=Found)
 
@@ -67,8 +69,12 @@ def kill_rounds(
     seed: int,
     config: str = CONFIG,
     rebuilt: str | None = "",
+    connections: int = 0,
 ) -> Report:
-    """Start, load, SIGKILL to the process group at a random time; again and again; check after each start."""
+    """Start, load, SIGKILL to the process group at a random time; again and again; check after each start.
+
+    `connections`: as many send by STOW-RS, beside the associations.
+    """
     random_ = random.Random(seed)
     ledger = Ledger(folder / "ledger")
     report = Report()
@@ -82,11 +88,14 @@ def kill_rounds(
                 assert server.stop() == 0
                 break
             load = Load(server.dimse_port, ledger, associations, label=("kill", seed, turn))
+            stow = StowLoad(server.http_port, ledger, connections, label=("kill", seed, turn))
             load.run(random_.uniform(*seconds))
             server.kill()
             load.stop()
+            stow.stop()
             report.kills += 1
             report.stored += load.stored
+            report.stored_by_stow += stow.stored
             assert "Traceback" not in server.log_text(), server.log_text()[-4000:]
         finally:
             server.kill()

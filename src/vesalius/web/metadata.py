@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import zstandard
@@ -33,6 +33,8 @@ from vesalius.web.qido import uid_of
 
 WHOLE = 2000  # instances whose metadata are put together in memory
 BATCH = 50  # instances written in one turn of a stream
+SMALL = 500  # instances whose versions are a quarter of a millisecond's work
+REMEMBERED = 10_000  # studies and series that are known as small
 FORMAT = "1"  # of the bodies: another number forgets what older code has kept
 
 PATHS: tuple[tuple[str, Level], ...] = (
@@ -67,6 +69,7 @@ class Metadata:
     memory: MemoryCache  # compressed
     whole: MemoryCache  # as they are sent to who takes no coding: unpacking takes longer than all the rest
     disk: DiskCache
+    small: set[tuple[str, str | None]] = field(default_factory=set)  # studies and series of few instances
     running: dict[tuple[str, str], asyncio.Task[tuple[bytes, str]]] = field(default_factory=dict)
 
     @classmethod
@@ -79,7 +82,7 @@ class Metadata:
 
     async def respond(self, request: Request, wanted: _Wanted) -> Response:
         """Answer a request. Raises `Problem` (404, 410), `IndexUnavailable`, `DamagedInstance`."""
-        versions = await self.ctx.call(self.ctx.index.versions, wanted.study, wanted.series)
+        versions = await self._versions(wanted.study, wanted.series)
         if not versions:
             raise await self.ctx.call(missing, self.ctx, wanted.study, wanted.series, wanted.instance)
         tag = entity_tag(
@@ -94,7 +97,7 @@ class Metadata:
         body = whole or self.memory.get(tag, kept)
         media_type = self.memory.get(tag, "type")
         if body is None or media_type is None:
-            count = sum(int(version.partition("-")[0], 16) for version in versions.values())
+            count = _count(versions)
             if count > WHOLE and wanted.instance is None:
                 return await self._stream(wanted, tag, coding)
             body, text = await self._shared(tag, kept, wanted, versions)
@@ -108,6 +111,21 @@ class Metadata:
         else:
             headers["Content-Encoding"] = coding
         return Response(body, 200, headers, text)
+
+    async def _versions(self, study: str, series: str | None) -> dict[str, str]:
+        """Those of the series that are meant; of what was small when it was asked for last, in the event loop."""
+        key = (study, series)
+        if key in self.small and self.ctx.index.at_once:
+            versions = self.ctx.index.versions(study, series)
+        else:
+            versions = await self.ctx.call(self.ctx.index.versions, study, series)
+        if _count(versions) > SMALL:
+            self.small.discard(key)
+        elif versions:
+            if len(self.small) >= REMEMBERED:
+                self.small.clear()
+            self.small.add(key)
+        return versions
 
     async def _shared(self, tag: str, coding: str, wanted: _Wanted, versions: dict[str, str]) -> tuple[bytes, str]:
         """A body and its media type, made once for all who ask for it meanwhile."""
@@ -166,6 +184,11 @@ class Metadata:
             headers["Content-Encoding"] = coding
         chunks = self.ctx.stream(_coded(_batched(objects), coding))
         return StreamingResponse(chunks, 200, headers, wanted.form)
+
+
+def _count(versions: Mapping[str, str]) -> int:
+    """Instances of some series (`Index.versions` begins with their number)."""
+    return sum(int(version.partition("-")[0], 16) for version in versions.values())
 
 
 def _batched(objects: Iterator[bytes]) -> Iterator[bytes]:

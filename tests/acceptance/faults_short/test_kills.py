@@ -11,3 +11,9 @@ def test_no_acknowledged_instance_is_lost_when_the_service_is_killed(tmp_path: P
     report = kill_rounds(tmp_path, rounds=2, associations=10, workers=2, seconds=(0.3, 0.8), seed=7)
     assert report.kills == 2
     assert report.stored
+
+
+def test_nothing_that_stow_named_as_stored_is_lost_when_the_service_is_killed(tmp_path: Path) -> None:
+    report = kill_rounds(tmp_path, rounds=2, associations=2, workers=1, seconds=(0.8, 1.5), seed=9, connections=5)
+    assert report.kills == 2
+    assert report.stored_by_stow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,24 @@ def test_what_was_made_is_not_made_again(filled: Web, monkeypatch: pytest.Monkey
     monkeypatch.setattr(filled.archive.blobs, "read", lambda *args: (reads.append(1), read(*args))[1])
     assert [filled.dicom_web(path).body for path in PATHS] == first
     assert not reads
+
+
+@pytest.mark.parametrize(("small", "here"), [(500, [False, True, True]), (2, [False, False, False])])
+def test_a_small_study_is_looked_up_in_the_event_loop_once_it_is_known(
+    filled: Web, monkeypatch: pytest.MonkeyPatch, small: int, here: list[bool]
+) -> None:
+    monkeypatch.setattr(module, "SMALL", small)
+    seen = []
+    versions = filled.archive.index.versions
+
+    def watched(study: str, series: str | None = None) -> dict[str, str]:
+        seen.append(threading.current_thread() is threading.main_thread())
+        return versions(study, series)
+
+    monkeypatch.setattr(filled.ctx.index, "versions", watched)
+    bodies = [filled.dicom_web(PATHS[0]).body for _ in range(3)]
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert seen == here
 
 
 def test_another_process_finds_what_was_made(filled: Web, tmp_path: Path) -> None:
