@@ -116,6 +116,11 @@ class Ingest:
             self._sealer, writer, claim, provenance, self._limits, self._observe, refuse_conflicts, study, together
         )
 
+    @property
+    def spare(self) -> bool:
+        """Whether a small instance received `together` waits for no disk now: it will lie in memory."""
+        return self._blobs.spare
+
     def hurry(self) -> None:
         """Somebody waits for what was received `together`."""
         self._sealer.hurry()

@@ -147,6 +147,11 @@ class MemoryStore:
             raise VolumeReadOnly(f"the store is read-only: {self.read_only}")
         return MemoryWriter(self, file_prefix(claim, provenance.calling_aet))
 
+    @property
+    def spare(self) -> bool:
+        """See `BlobStore.spare`."""
+        return True
+
     def sync(self, members: Sequence[Member]) -> None:
         """See `BlobStore.sync`."""
         with self._lock:

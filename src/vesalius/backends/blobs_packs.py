@@ -70,6 +70,11 @@ class PackStore:
         """A writer for one instance. Raises `OutOfResources` under the watermark, `VolumeReadOnly`."""
         return PackWriter(self._pool, claim, provenance, together=together)
 
+    @property
+    def spare(self) -> bool:
+        """Whether a small instance may wait in memory."""
+        return self._pool.spare
+
     def sync(self, members: Sequence[Member]) -> None:
         """Make finished members durable: one fdatasync per pack. Raises `VolumeReadOnly`, for good."""
         for name in {member.pack for member in members}:

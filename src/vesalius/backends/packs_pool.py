@@ -109,6 +109,11 @@ class PackPool:
             self.stream_ended()
             raise
 
+    @property
+    def spare(self) -> bool:
+        """Whether what may wait in memory is far from its limit: until then nothing waits for a disk."""
+        return self._buffered + self.settings.buffer_shared <= self.settings.buffer_budget // 2
+
     def stream_ended(self) -> None:
         """An instance that streamed is finished or aborted."""
         with self._lock:

@@ -76,6 +76,11 @@ class BlobStore(Protocol):
         """
         ...
 
+    @property
+    def spare(self) -> bool:
+        """Whether a small instance that is begun `together` now will wait in memory and not for a disk."""
+        ...
+
     def sync(self, members: Sequence[Member]) -> None:
         """Make finished members durable: one data sync per pack, however many members.
 

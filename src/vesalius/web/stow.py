@@ -7,8 +7,8 @@ one becomes durable, so that twenty instances of one request share few syncs; th
 last of them is settled, and says of each what C-STORE would have said (`stow_results`). What is small is digested and
 looked at where it arrives, half a megabyte at most before others have their turn, while the next piece is on its way:
 changing threads for it takes longer than that (all of them need the interpreter). It waits in memory, and the thread
-of the group commit writes it. Large parts and crowds of tiny ones are taken by a thread beside the event loop; a few
-pieces at most are held.
+of the group commit writes it. Large parts and crowds of tiny ones, and everything when a slow disk has filled that
+memory, are taken by a thread beside the event loop; a few pieces at most are held.
 
 What is wrong with the request as a whole is an HTTP error, and then nothing was stored. What is wrong with one
 part concerns that part alone. A body that breaks off in its middle has stored what came whole before: the answer is
@@ -245,7 +245,7 @@ async def _store_files(
         async with aclosing(body.ahead()) as pieces:
             async for data in pieces:
                 events = parser.feed(data)
-                if hand.idle and files.small and len(events) <= FEW_EVENTS:
+                if hand.idle and files.small and len(events) <= FEW_EVENTS and ctx.ingest.spare:
                     files.take(events)
                 else:
                     hand.give(events)

@@ -15,6 +15,7 @@ from tests.support.generate import ct, part10
 from tests.support.stow import files, headers, stored
 from tests.support.web import Web, web
 
+from vesalius.backends.packs_writer import PackWriter
 from vesalius.web import stow
 from vesalius.web.body import Body, BrokenOff
 from vesalius.web.errors import Problem
@@ -68,6 +69,29 @@ def test_every_way_stores_every_byte(
     for name, data in made.items():
         assert site.archive.bytes_of(name) == dataset_of(data)
     assert ways == expected
+
+
+def test_where_a_slow_disk_has_filled_the_memory_nothing_is_taken_in_the_event_loop(
+    site: Web, ways: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.archive.blobs._pool, "_buffered", 31 << 20)
+    made = instances("slow", [300] * 6)
+    assert site.dicom_web("/studies", "POST", headers(), files(*made.values())).status == 200
+    assert ways == {"thread"}
+
+
+def test_in_the_event_loop_nothing_is_written(site: Web, ways: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    written: set[str] = set()
+    write = PackWriter._write
+
+    def watched(self: Any, *args: Any, **how: Any) -> None:
+        written.add(threading.current_thread().name)
+        write(self, *args, **how)
+
+    monkeypatch.setattr(PackWriter, "_write", watched)
+    made = instances("quiet", [500] * 20)
+    assert site.dicom_web("/studies", "POST", headers(), files(*made.values())).status == 200
+    assert ways == {"here"} and written == {"sealer"}
 
 
 # -- a body that is read ahead
