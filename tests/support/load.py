@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tests.support import raw_dicom as raw
 from tests.support.generate import ct, part10
@@ -79,7 +80,21 @@ def instance(study: object, series: object, number: object, *, size: int = 14_00
     return Instance(instance_uid, study_uid, series_uid, patient_id, dataset.replace(_PIXELS, pixels))
 
 
-class Sender(threading.Thread):
+class Sending(threading.Thread):
+    """A thread that stores until it is stopped or broken. Whatever it did not expect is in `error`."""
+
+    error: BaseException | None = None
+
+    @property
+    def stored(self) -> int:
+        """How many instances were acknowledged."""
+        raise NotImplementedError
+
+
+S = TypeVar("S", bound=Sending)
+
+
+class Sender(Sending):
     """One association that stores instance after instance and writes each promise down before the next request.
 
     It ends when `stop` is set, when `instances` are used up, or when the association breaks; with `again`, a broken
@@ -110,7 +125,6 @@ class Sender(threading.Thread):
         self.broken = 0
         self.refused: list[Refused] = []
         self.slowest = 0.0
-        self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
@@ -159,32 +173,12 @@ def endless(label: object, number: int, *, sizes: Sequence[int] = (14_000,)) -> 
         yield instance((label, number // STUDIES_SHARED), number, n, size=sizes[n % len(sizes)])
 
 
-class Load:
+class Senders(Generic[S]):
     """Several senders at once, for the time of a block or until something breaks them."""
 
-    def __init__(
-        self,
-        port: int,
-        ledger: Ledger,
-        associations: int,
-        label: object = "load",
-        *,
-        sizes: Sequence[int] = (14_000, 600_000, 3_000),
-        make: Callable[[int], Iterator[Instance]] | None = None,
-        again: bool = False,
-    ) -> None:
+    def __init__(self, make: Callable[[int, threading.Event], S], count: int) -> None:
         self.stop_asked = threading.Event()
-        self.senders = [
-            Sender(
-                port,
-                ledger,
-                make(n) if make is not None else endless(label, n, sizes=sizes),
-                self.stop_asked,
-                again=again,
-                calling=f"LOAD{n}",
-            )
-            for n in range(associations)
-        ]
+        self.senders = [make(number, self.stop_asked) for number in range(count)]
         for sender in self.senders:
             sender.start()
 
@@ -213,6 +207,33 @@ class Load:
     @property
     def stored(self) -> int:
         return sum(sender.stored for sender in self.senders)
+
+
+class Load(Senders[Sender]):
+    """Several associations at once."""
+
+    def __init__(
+        self,
+        port: int,
+        ledger: Ledger,
+        associations: int,
+        label: object = "load",
+        *,
+        sizes: Sequence[int] = (14_000, 600_000, 3_000),
+        make: Callable[[int], Iterator[Instance]] | None = None,
+        again: bool = False,
+    ) -> None:
+        super().__init__(
+            lambda n, stop: Sender(
+                port,
+                ledger,
+                make(n) if make is not None else endless(label, n, sizes=sizes),
+                stop,
+                again=again,
+                calling=f"LOAD{n}",
+            ),
+            associations,
+        )
 
     @property
     def statuses(self) -> dict[int, int]:

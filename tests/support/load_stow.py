@@ -10,12 +10,11 @@ import http.client
 import itertools
 import struct
 import threading
-import time
 from collections.abc import Iterator, Sequence
 
 from tests.support import raw_dicom as raw
 from tests.support.ledger import Ledger
-from tests.support.load import Instance, endless
+from tests.support.load import Instance, Senders, Sending, endless
 from tests.support.stow import failed, stored
 
 BOUNDARY = "a-boundary-of-the-load"
@@ -48,7 +47,7 @@ def body_of(instances: Sequence[Instance]) -> bytes:
     return b"".join(head + part10(one) for one in instances) + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-class StowSender(threading.Thread):
+class StowSender(Sending):
     """One connection that sends request after request until it is stopped or the connection breaks."""
 
     def __init__(self, port: int, ledger: Ledger, instances: Iterator[Instance], stop: threading.Event) -> None:
@@ -57,10 +56,9 @@ class StowSender(threading.Thread):
         self._book = ledger.page()
         self._instances = instances
         self._stop_asked = stop
-        self.stored = 0
+        self._stored = 0
         self.requests = 0
         self.broken = 0
-        self.error: BaseException | None = None
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
@@ -94,12 +92,16 @@ class StowSender(threading.Thread):
             raise AssertionError("200 says that everything is stored")
         for uid in named:
             self._book.acknowledged(by_uid[uid])
-        self.stored += len(named)
+        self._stored += len(named)
         self.requests += 1
 
+    @property
+    def stored(self) -> int:
+        return self._stored
 
-class StowLoad:
-    """Several connections at once, for the time of a block or until something breaks them."""
+
+class StowLoad(Senders[StowSender]):
+    """Several connections at once."""
 
     def __init__(
         self,
@@ -110,36 +112,6 @@ class StowLoad:
         *,
         sizes: Sequence[int] = (14_000, 600_000, 3_000, 40_000, 1_500_000),
     ) -> None:
-        self.stop_asked = threading.Event()
-        self.senders = [
-            StowSender(port, ledger, endless(("stow", label), n, sizes=sizes), self.stop_asked)
-            for n in range(connections)
-        ]
-        for sender in self.senders:
-            sender.start()
-
-    def run(self, seconds: float) -> None:
-        """Let it go on."""
-        self.stop_asked.wait(seconds)
-
-    def wait_stored(self, count: int, timeout: float = 30) -> None:
-        """Until so many instances were acknowledged."""
-        end = time.monotonic() + timeout
-        while self.stored < count:
-            if time.monotonic() > end:
-                raise AssertionError(f"{self.stored} of {count} instances stored after {timeout} s")
-            time.sleep(0.01)
-
-    def stop(self, timeout: float = 60) -> None:
-        """End it; raises what a sender did not expect."""
-        self.stop_asked.set()
-        for sender in self.senders:
-            sender.join(timeout)
-            if sender.is_alive():
-                raise AssertionError("a sender hangs")
-            if sender.error is not None:
-                raise sender.error
-
-    @property
-    def stored(self) -> int:
-        return sum(sender.stored for sender in self.senders)
+        super().__init__(
+            lambda n, stop: StowSender(port, ledger, endless(("stow", label), n, sizes=sizes), stop), connections
+        )

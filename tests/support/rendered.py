@@ -54,6 +54,18 @@ class Site:
         return self.get(f"/dicom-web{path_of(ds)}/rendered{query}", accept)
 
 
+def pixels_by_every_service(site: Site, said: Dataset, image: Dataset) -> Pixels:
+    """An image as a presentation state shows it, by WADO-RS; the other services have to show the same."""
+    asked = site.rendered(image, f"?presentationUID={said.SOPInstanceUID}")
+    uids = f"studyUID={image.StudyInstanceUID}&seriesUID={image.SeriesInstanceUID}&objectUID={image.SOPInstanceUID}"
+    look = f"presentationUID={said.SOPInstanceUID}&presentationSeriesUID={said.SeriesInstanceUID}"
+    uri = site.get(f"/wado?requestType=WADO&{uids}&{look}&contentType=image/png")
+    assert np.array_equal(uri.pixels, asked.pixels)
+    moving = site.rendered(said, accept="image/gif")
+    assert moving.status == 200 and moving.body.startswith(b"GIF")
+    return asked.pixels
+
+
 @contextmanager
 def picture_site(folder: Path, made: Iterable[Dataset], files: Iterable[Path] = ()) -> Iterator[Site]:
     """A service that holds these data sets and files."""

@@ -18,12 +18,7 @@ from enum import StrEnum
 
 from vesalius.imaging.blending import OPACITY, REGISTRATIONS, SEGMENTS, SERIES, items_in, registrations_in
 from vesalius.imaging.description import PIXEL_PRESENTATION, Lut, items_of, number, numbers, palette_of_item, strings
-from vesalius.imaging.presentation import (
-    REFERENCED_FRAMES,
-    REFERENCED_IMAGES,
-    REFERENCED_INSTANCE,
-    is_advanced,
-)
+from vesalius.imaging.presentation import REFERENCED_IMAGES, image_in, is_advanced
 from vesalius.model.elements import Header
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotTranscode
@@ -166,8 +161,7 @@ def _images(items: Iterable[Values]) -> dict[str, tuple[int, ...]]:
     """As `images_in` has them; an image that is listed twice is all that is said of it."""
     found: dict[str, tuple[int, ...]] = {}
     for image in items:
-        uid = _text(image, REFERENCED_INSTANCE)
-        frames = tuple(int(each) - 1 for each in numbers(image, REFERENCED_FRAMES) if each >= 1)
+        uid, frames = image_in(image)
         if uid:
             before = found.get(uid)
             found[uid] = frames if before is None else (*before, *frames) if before and frames else ()

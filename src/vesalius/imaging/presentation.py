@@ -168,11 +168,16 @@ def images_in(items: Iterable[Values]) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for series in items:
         for image in cast("tuple[Values, ...]", series.get(REFERENCED_IMAGES, ())):
-            uid = next(iter(strings(image, REFERENCED_INSTANCE)), "")
-            frames = tuple(int(value) - 1 for value in numbers(image, REFERENCED_FRAMES) if value >= 1)
+            uid, frames = image_in(image)
             if uid:
                 found[uid] = frames
     return found
+
+
+def image_in(item: Mapping[int, object]) -> tuple[str, tuple[int, ...]]:
+    """SOP Instance UID ("" where there is none) and frames from 0 (() for all) of an item that references an image."""
+    frames = tuple(int(value) - 1 for value in numbers(item, REFERENCED_FRAMES) if value >= 1)
+    return next(iter(strings(item, REFERENCED_INSTANCE)), ""), frames
 
 
 def _plain(header: Header, tag: int) -> float | None:

@@ -43,7 +43,7 @@ from tests.support.blending import (
     sampled,
 )
 from tests.support.generate import ct, part10, uid
-from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site
+from tests.support.rendered import Answered, Pixels, Site, path_of, picture_site, pixels_by_every_service
 
 CT_WINDOW, PET_WINDOW = (40.0, 400.0), (600.0, 1200.0)
 CT, PET = anatomy(), activity("pet")
@@ -503,14 +503,7 @@ def test_colours_give_the_geometry_as_grey_images_do(site: Site) -> None:
 
 def test_an_image_of_the_geometry_is_shown_so_by_every_service(site: Site) -> None:
     said, theirs = STATES["steps"], expected("steps", CT[2])
-    asked = site.rendered(CT[2], f"?presentationUID={said.SOPInstanceUID}")
-    assert same(asked.pixels, theirs)
-    uids = f"studyUID={CT[2].StudyInstanceUID}&seriesUID={CT[2].SeriesInstanceUID}&objectUID={CT[2].SOPInstanceUID}"
-    look = f"presentationUID={said.SOPInstanceUID}&presentationSeriesUID={said.SeriesInstanceUID}"
-    uri = site.get(f"/wado?requestType=WADO&{uids}&{look}&contentType=image/png")
-    assert np.array_equal(uri.pixels, asked.pixels)
-    moving = site.rendered(said, accept="image/gif")
-    assert moving.status == 200 and moving.body.startswith(b"GIF")
+    assert same(pixels_by_every_service(site, said, CT[2]), theirs)
     series = f"/dicom-web/studies/{said.StudyInstanceUID}/series/{said.SeriesInstanceUID}"
     assert site.get(f"{series}/rendered", 'multipart/related; type="image/png"').status == 200
 

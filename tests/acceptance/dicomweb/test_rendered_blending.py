@@ -24,7 +24,7 @@ from tests.support.blending import (
     window,
 )
 from tests.support.generate import ct, part10, uid
-from tests.support.rendered import Pixels, Site, path_of, picture_site, state
+from tests.support.rendered import Pixels, Site, path_of, picture_site, pixels_by_every_service, state
 
 BLENDING, VOLUMETRIC = "1.2.840.10008.5.1.4.1.1.11.4", "1.2.840.10008.5.1.4.1.1.11.6"
 OPACITY = 0.4
@@ -170,14 +170,7 @@ def test_what_the_state_says_of_the_units_is_stronger_than_what_the_images_say(s
 def test_an_underlying_image_is_shown_so_by_every_service(site: Site) -> None:
     said = STATES["plain"]
     theirs = expected(CT[2], PET, moved=False)
-    asked = site.rendered(CT[2], f"?presentationUID={said.SOPInstanceUID}")
-    assert same(asked.pixels, theirs)
-    uids = f"studyUID={CT[2].StudyInstanceUID}&seriesUID={CT[2].SeriesInstanceUID}&objectUID={CT[2].SOPInstanceUID}"
-    look = f"presentationUID={said.SOPInstanceUID}&presentationSeriesUID={said.SeriesInstanceUID}"
-    uri = site.get(f"/wado?requestType=WADO&{uids}&{look}&contentType=image/png")
-    assert np.array_equal(uri.pixels, asked.pixels)
-    moving = site.rendered(said, accept="image/gif")
-    assert moving.status == 200 and moving.body.startswith(b"GIF")
+    assert same(pixels_by_every_service(site, said, CT[2]), theirs)
 
 
 def test_a_superimposed_image_by_itself_is_not_what_the_state_shows(site: Site) -> None:

@@ -241,16 +241,21 @@ def test_a_damaged_instance_is_never_sent(tmp_path: Path) -> None:
             assert kept[1].SOPInstanceUID.encode() in archive.read("MISSING.TXT")
 
 
+def after_late_damage(own: Web, count: int, place: int) -> Answer:
+    """The answer to the request after one that broke off: of so many large instances one, from 0, is damaged."""
+    kept = [ct(6, 1, number, rows=512, columns=512) for number in range(1, count + 1)]
+    for ds in kept:
+        own.archive.keep(ds)
+    damage(own, kept[place])
+    path = path_of(kept[0], Level.STUDY)
+    with pytest.raises(BrokenOff):
+        own.dicom_web(path, headers=accept("*"))
+    return own.dicom_web(path, headers=accept("*"))
+
+
 def test_damage_met_late_breaks_off_and_the_next_request_says_206(tmp_path: Path) -> None:
     with web(tmp_path) as own:
-        kept = [ct(6, 1, number, rows=512, columns=512) for number in (1, 2, 3)]
-        for ds in kept:
-            own.archive.keep(ds)
-        damage(own, kept[2])
-        path = path_of(kept[0], Level.STUDY)
-        with pytest.raises(BrokenOff):
-            own.dicom_web(path, headers=accept("*"))
-        assert own.dicom_web(path, headers=accept("*")).status == 206
+        assert after_late_damage(own, 3, 2).status == 206
 
 
 @pytest.fixture
@@ -279,14 +284,7 @@ def test_a_quick_client_gets_every_byte_too(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_damage_that_a_quick_client_meets_breaks_off_and_the_next_request_says_206(tmp_path: Path) -> None:
     with web(tmp_path) as own:
-        kept = [ct(8, 1, number, rows=512, columns=512) for number in range(1, 7)]
-        for ds in kept:
-            own.archive.keep(ds)
-        damage(own, kept[4])
-        path = path_of(kept[0], Level.STUDY)
-        with pytest.raises(BrokenOff):
-            own.dicom_web(path, headers=accept("*"))
-        answer = own.dicom_web(path, headers=accept("*"))
+        answer = after_late_damage(own, 6, 4)
         assert answer.status == 206 and len(files(answer)) == 5
 
 
