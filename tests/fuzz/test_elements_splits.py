@@ -10,6 +10,7 @@ from tests.support.elements import UNDEFINED, delimiter, explicit, implicit, ite
 
 from vesalius.model import elements_reader
 from vesalius.model.elements import Header, HeaderLimits, HeaderReader, read_header
+from vesalius.model.elements_runs import runs_of
 from vesalius.model.errors import VesaliusError
 from vesalius.standard.transfer_syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, JPEG_BASELINE
 
@@ -117,6 +118,28 @@ def test_noise_is_read_or_refused_the_same_way(data: bytes, syntax: str, sizes: 
 @given(parts=st.lists(st.builds(implicit, TAGS, VALUES), max_size=12).map(b"".join), sizes=CUTS)
 def test_implicit_data_sets_too(parts: bytes, sizes: list[int]) -> None:
     check(parts, IMPLICIT_LE, sizes, SMALL, 8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pool=st.lists(st.one_of(PLAIN, NESTED), min_size=1, max_size=6),
+    orders=st.lists(st.lists(st.integers(0, 5), max_size=12), min_size=2, max_size=8),
+    syntax=SYNTAXES,
+    sizes=CUTS,
+    small=st.booleans(),
+)
+def test_what_was_read_before_never_changes_a_header(
+    pool: list[bytes], orders: list[list[int]], syntax: str, sizes: list[int], small: bool
+) -> None:
+    """Data sets made of the same pieces, one after the other, and each as if it were the first of all."""
+    limits = SMALL if small else HeaderLimits()
+    sets = [b"".join(pool[place % len(pool)] for place in sorted(order)) for order in orders] * 2
+    runs_of.cache_clear()
+    warm = [(outcome(HeaderReader(syntax, limits), split(data, sizes)), whole(data, syntax, limits)) for data in sets]
+    for data, headers in zip(sets, warm, strict=True):
+        runs_of.cache_clear()
+        cold = whole(data, syntax, limits)
+        assert headers == (cold, cold)
 
 
 @settings(max_examples=200, deadline=None)

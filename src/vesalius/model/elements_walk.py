@@ -1,8 +1,9 @@
 """The three loops of the walker, on bytes that are at hand (see `elements_reader.py` for the theory).
 
 `consume` goes as far as the bytes reach and can go on there: `_explicit` and `_implicit` for top-level elements (the
-hot ones: one look-up under the bytes of tag and VR answers everything about a usual element), `Nest` for the insides
-of sequences, `Pixels` for encapsulated Pixel Data. A position beyond the end means bytes to pass over.
+hot ones: one look-up under the bytes of tag and VR answers everything about a usual element, and runs of them that were
+met before are taken in one step, `elements_runs.py`), `Nest` for the insides of sequences, `Pixels` for encapsulated
+Pixel Data. A position beyond the end means bytes to pass over.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from vesalius.model.elements_findings import BEFORE_DATA, Findings
 from vesalius.model.elements_header import HeaderLimits, RawElement
 from vesalius.model.elements_nested import Nest
 from vesalius.model.elements_pixels import Pixels
+from vesalius.model.elements_runs import LONGEST, LONGEST_SEQUENCE, SHORTEST, runs_of
 from vesalius.model.encodings import (
     LONG,
     PIXEL_TAGS,
@@ -48,9 +50,11 @@ class Walk:
         "_limits",
         "_mode",
         "_nested",
+        "_runs",
         "_syntax",
         "_tag",
         "_unpack",
+        "_usual",
         "base",
         "elements",
         "findings",
@@ -72,6 +76,8 @@ class Walk:
         self._unpack = _HEADS[mode].unpack_from
         self._find = (implicit_flat() if mode is Mode.IMPLICIT_LE else explicit_short(syntax.little_endian)).get
         self._tag = (_TAG_LE if syntax.little_endian else _TAG_BE).unpack_from
+        self._runs = runs_of(mode, limits.value_bytes, limits.depth)
+        self._usual = True  # nothing to be noted in the stretch being walked
         self._nested = 0  # elements met inside sequences
         self.elements: dict[int, RawElement] = {}
         self.skipped: dict[int, tuple[str, int]] = {}
@@ -118,32 +124,42 @@ class Walk:
         begun = pos
         try:
             while True:
-                key, length = unpack(buffer, pos)
-                entry = find(key)
-                stop = pos + 8 + length
-                if entry is not None:
-                    if stop <= end:
-                        tag = entry[0]
-                        last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
-                        elements[tag] = (entry[1], buffer[pos + 8 : stop])
-                        pos = stop
-                        continue
-                else:
-                    # Private, or a VR that the dictionary does not give.
-                    vr = short(key[4:])
-                    if vr is not None and stop <= end:
-                        group, element = split(key)
-                        tag = group << 16 | element
-                        if tag <= last or length & 1 or not group & 1:
-                            last = self._unusual(tag, vr, last, length)
-                        else:
-                            last = tag
-                        elements[tag] = (vr, buffer[pos + 8 : stop])
-                        pos = stop
-                        continue
                 self.last = last
-                following = self._general(buffer, pos, end)
+                pos, stretch = self._met_before(buffer, pos, end)
                 last = self.last
+                start, held = pos, len(elements)
+                for _ in range(stretch):
+                    key, length = unpack(buffer, pos)
+                    entry = find(key)
+                    stop = pos + 8 + length
+                    if entry is not None:
+                        if stop <= end:
+                            tag = entry[0]
+                            last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
+                            elements[tag] = (entry[1], buffer[pos + 8 : stop])
+                            pos = stop
+                            continue
+                    else:
+                        # Private, or a VR that the dictionary does not give.
+                        vr = short(key[4:])
+                        if vr is not None and stop <= end:
+                            group, element = split(key)
+                            tag = group << 16 | element
+                            if tag <= last or length & 1 or not group & 1:
+                                last = self._unusual(tag, vr, last, length)
+                            else:
+                                last = tag
+                            elements[tag] = (vr, buffer[pos + 8 : stop])
+                            pos = stop
+                            continue
+                    self._meet(buffer, start, held)
+                    self.last = last
+                    following = self._general(buffer, pos, end)
+                    last = self.last
+                    break
+                else:
+                    self._meet(buffer, start, held)
+                    continue
                 if following is None:
                     break
                 pos = following
@@ -163,28 +179,38 @@ class Walk:
         limit = self._limits.value_bytes
         try:
             while True:
-                key, length = unpack(buffer, pos)
-                entry = find(key)
-                stop = pos + 8 + length
-                if stop <= end and length <= limit:
-                    if entry is not None:
-                        tag = entry[0]
-                        last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
-                        elements[tag] = (entry[1], buffer[pos + 8 : stop])
-                        pos = stop
-                        continue
-                    group, element = split(key)
-                    if group & 1:
-                        # Private: the dictionary knows the creator's VR only (PS3.5 7.8.1).
-                        tag = group << 16 | element
-                        vr = "LO" if 0x0F < element < 0x100 else "UN"
-                        last = self._unusual(tag, vr, last, length) if tag <= last or length & 1 else tag
-                        elements[tag] = (vr, buffer[pos + 8 : stop])
-                        pos = stop
-                        continue
                 self.last = last
-                following = self._general(buffer, pos, end)
+                pos, stretch = self._met_before(buffer, pos, end)
                 last = self.last
+                start, held = pos, len(elements)
+                for _ in range(stretch):
+                    key, length = unpack(buffer, pos)
+                    entry = find(key)
+                    stop = pos + 8 + length
+                    if stop <= end and length <= limit:
+                        if entry is not None:
+                            tag = entry[0]
+                            last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
+                            elements[tag] = (entry[1], buffer[pos + 8 : stop])
+                            pos = stop
+                            continue
+                        group, element = split(key)
+                        if group & 1:
+                            # Private: the dictionary knows the creator's VR only (PS3.5 7.8.1).
+                            tag = group << 16 | element
+                            vr = "LO" if 0x0F < element < 0x100 else "UN"
+                            last = self._unusual(tag, vr, last, length) if tag <= last or length & 1 else tag
+                            elements[tag] = (vr, buffer[pos + 8 : stop])
+                            pos = stop
+                            continue
+                    self._meet(buffer, start, held)
+                    self.last = last
+                    following = self._general(buffer, pos, end)
+                    last = self.last
+                    break
+                else:
+                    self._meet(buffer, start, held)
+                    continue
                 if following is None:
                     break
                 pos = following
@@ -196,9 +222,43 @@ class Walk:
         self.kept += min(pos, end) - begun
         return pos
 
+    def _met_before(self, buffer: bytes, pos: int, end: int) -> tuple[int, int]:
+        """Hold the elements of runs that were met before, as many as follow one another.
+
+        The position behind them, and how many elements to walk before looking again.
+        """
+        find, elements, last = self._runs.find, self.elements, self.last
+        stretch = LONGEST
+        while True:
+            run = find(buffer[pos : pos + 8])
+            if run is None or run.first <= last or pos + run.size > end:
+                break
+            fields = run.unpack(buffer, pos)
+            heads, values = fields[::2], fields[1::2]
+            if heads == run.heads:
+                elements.update(zip(run.tags, zip(run.vrs, values, strict=True), strict=True))
+                last = run.last
+                pos += run.size
+                continue
+            count = run.proved(heads)
+            elements.update(zip(run.tags[:count], zip(run.vrs, values, strict=True), strict=False))
+            last = run.tags[count - 1]
+            pos += 8 * count + sum(map(len, values[:count]))
+            stretch = 1
+            break
+        self.last = last
+        self._usual = True
+        return pos, stretch
+
+    def _meet(self, buffer: bytes, start: int, held: int) -> None:
+        """The elements from `start` on, all but the first `held`, may be met again."""
+        if self._usual and len(self.elements) - held >= SHORTEST:
+            self._runs.learn(buffer, start, self.elements, held)
+
     def _unusual(self, tag: int, vr: str, last: int, length: int) -> int:
         """An element out of order, of odd length or of another VR: the highest tag so far."""
         self.last = last
+        self._usual = False
         self._refuse(tag)
         self.findings.form(tag, length, self.last)
         if self._mode is not Mode.IMPLICIT_LE:
@@ -251,7 +311,7 @@ class Walk:
                     vr, unknown = "UN", code.decode("ascii")
         stop = start + length
         if length == UNDEFINED or vr == "SQ" or tag in PIXEL_TAGS:
-            following = self._begin_structure(tag, vr, start, length)
+            following = self._begin_structure(buffer, tag, vr, start, length)
             self.kept -= min(following, end) - pos
         elif length > cap:
             self.skipped[tag] = (vr, length)
@@ -272,7 +332,7 @@ class Walk:
             self.findings.vr(tag, vr)
         return following
 
-    def _begin_structure(self, tag: int, vr: str, start: int, length: int) -> int:
+    def _begin_structure(self, buffer: bytes, tag: int, vr: str, start: int, length: int) -> int:
         """Begin a sequence, or the pixels; the position after what is passed over at once."""
         if tag in PIXEL_TAGS:
             if length != UNDEFINED:
@@ -294,6 +354,15 @@ class Walk:
         if length == 0:
             self.elements[tag] = (vr, b"")
             return start
+        stop = start + length
+        if length <= LONGEST_SEQUENCE and stop <= len(buffer) and self._has_room(length, len(buffer)):
+            value = buffer[start:stop]
+            nested = self._runs.nested(value)
+            if nested and self._nested + nested <= self._limits.elements:
+                self._nested += nested
+                self.kept += length
+                self.elements[tag] = (vr, value)
+                return stop
         self.skipped[tag] = (vr, length)
         self.structured = True
         mode = Mode.UN_LE if vr == "UN" else self._mode
@@ -301,17 +370,24 @@ class Walk:
         self.nest = Nest.begin(tag, vr, self.base + start, length, mode, self._limits.depth, budget)
         return start
 
+    def _has_room(self, length: int, more: int = 0) -> bool:
+        """Whether a sequence of that length may be held, `more` bytes being held besides that are not counted yet."""
+        limits = self._limits
+        return length <= limits.sequence_bytes and self.kept + more + length <= limits.kept_bytes // 2
+
     def _close_sequence(self, buffer: bytes, pos: int, nest: Nest) -> None:
         """The sequence is complete: hold its bytes if the limits allow."""
         self.nest = None
-        self._nested = self._limits.elements - nest.budget
+        before, self._nested = self._nested, self._limits.elements - nest.budget
         stop = self.base + pos - (8 if nest.undefined else 0)
         length = stop - nest.start
-        limits = self._limits
-        if nest.keep and length <= limits.sequence_bytes and self.kept + length <= limits.kept_bytes // 2:
+        if nest.keep and self._has_room(length):
             self.kept += length
             del self.skipped[nest.tag]
-            self.elements[nest.tag] = (nest.vr, buffer[nest.start - self.base : stop - self.base])
+            value = buffer[nest.start - self.base : stop - self.base]
+            self.elements[nest.tag] = (nest.vr, value)
+            if nest.vr == "SQ" and length <= LONGEST_SEQUENCE and not nest.undefined and not nest.implicit_items:
+                self._runs.learn_sequence(value, self._nested - before)
         else:
             self.skipped[nest.tag] = (nest.vr, length)
         if nest.implicit_items:
