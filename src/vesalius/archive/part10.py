@@ -51,7 +51,14 @@ class Opened:
 
     claim: Claim
     body: bytes
-    rest: bytes | memoryview = b""  # what follows in memory, of a file that was pushed
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The same of a file that is pushed: its data set as far as it has come, not copied where one piece was enough."""
+
+    claim: Claim
+    body: memoryview
 
 
 class NotDicom(CannotUnderstand):
@@ -68,36 +75,16 @@ def open_part10(stream: Readable, *, raw_data_sets: bool = False) -> Opened:
     Raises `NotDicom`, `CannotUnderstand` (meta information cut short, without transfer syntax, ...).
     """
     head = read_exactly(stream, HEAD)
-    start = _start_of_meta(head)
-    if start is None:
-        return _raw(head, raw_data_sets)
     while True:
-        meta, end, whole = _meta(head, start)
-        if whole or len(head) >= LARGEST_META:
-            break
-        more = read_exactly(stream, HEAD)
-        if not more:
-            break
-        head += more
-    if not whole:
-        raise CutShort("the file meta information is cut short or longer than any real one")
-    body = head[end:]
-    transfer_syntax = meta.get(TRANSFER_SYNTAX, "")
-    if not transfer_syntax:
-        if not raw_data_sets:
-            raise CannotUnderstand(
-                "the file meta information names no transfer syntax", hint="import it as a raw data set if you must"
-            )
-        transfer_syntax = _guess(body)
-    found = _peek(body, transfer_syntax)
-    return Opened(
-        Claim(
-            sop_class=found.get(SOP_CLASS) or meta.get(MEDIA_STORAGE_SOP_CLASS, ""),
-            sop_instance=found.get(SOP_INSTANCE) or meta.get(MEDIA_STORAGE_SOP_INSTANCE, ""),
-            transfer_syntax=transfer_syntax,
-        ),
-        body,
-    )
+        try:
+            claim, at = _look_at(head, raw_data_sets)
+        except CutShort:
+            more = read_exactly(stream, HEAD) if len(head) < LARGEST_META else b""
+            if not more:
+                raise
+            head += more
+        else:
+            return Opened(claim, head[at:])
 
 
 class PushedFile:
@@ -110,11 +97,8 @@ class PushedFile:
         self._held = b""
         self._enough = HEAD
 
-    def feed(self, data: bytes | bytearray | memoryview) -> Opened | None:
-        """The next bytes; None: more are needed. What is not read of them is the answer's `rest`.
-
-        Raises as `open_part10`.
-        """
+    def feed(self, data: bytes | bytearray | memoryview) -> Pushed | None:
+        """The next bytes; None: more are needed. Raises as `open_part10`."""
         if self._held or len(data) < self._enough:
             self._held += data
             if len(self._held) < self._enough:
@@ -123,33 +107,45 @@ class PushedFile:
         try:
             return self._open(data)
         except CutShort:
-            if len(data) > LARGEST_META:
+            if self._enough >= LARGEST_META:
                 raise
             self._held = bytes(data)
             self._enough = len(data) * 2
             return None
 
-    def finish(self) -> Opened:
+    def finish(self) -> Pushed:
         """There are no more bytes. Raises as `open_part10`."""
         return self._open(self._held)
 
-    @staticmethod
-    def _open(data: bytes | bytearray | memoryview) -> Opened:
-        stream = _View(memoryview(data))
-        opened = open_part10(stream)
-        return Opened(opened.claim, opened.body, stream.rest)
+    def _open(self, data: bytes | bytearray | memoryview) -> Pushed:
+        view = memoryview(data)
+        claim, at = _look_at(bytes(view[: self._enough]), raw_data_sets=False)
+        return Pushed(claim, view[at:])
 
 
-class _View:
-    """Bytes in memory, of which only what is read is copied."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.rest = data
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; empty at the end."""
-        read, self.rest = self.rest[:size], self.rest[size:]
-        return bytes(read)
+def _look_at(head: bytes, raw_data_sets: bool) -> tuple[Claim, int]:
+    """What a file claims that begins so, and where its data set begins. Raises as `open_part10`, and `CutShort`."""
+    start = _start_of_meta(head)
+    meta: dict[int, str] = {}
+    if start is None:
+        if not raw_data_sets or len(head) < 8:
+            raise NotDicom("not a DICOM file: neither DICM nor file meta information")
+        at, transfer_syntax = 0, _guess(head)
+    else:
+        meta, at, whole = _meta(head, start)
+        if not whole:
+            raise CutShort("the file meta information is cut short or longer than any real one")
+        transfer_syntax = meta.get(TRANSFER_SYNTAX, "")
+        if not transfer_syntax:
+            if not raw_data_sets:
+                raise CannotUnderstand(
+                    "the file meta information names no transfer syntax", hint="import it as a raw data set if you must"
+                )
+            transfer_syntax = _guess(head[at:])
+    found = _peek(head, at, transfer_syntax)
+    sop_class = found.get(SOP_CLASS) or meta.get(MEDIA_STORAGE_SOP_CLASS, "")
+    sop_instance = found.get(SOP_INSTANCE) or meta.get(MEDIA_STORAGE_SOP_INSTANCE, "")
+    return Claim(sop_class, sop_instance, transfer_syntax), at
 
 
 def read_exactly(stream: Readable, size: int) -> bytes:
@@ -170,14 +166,6 @@ def _start_of_meta(head: bytes) -> int | None:
         return 4
     # No preamble: an element of group 0002 with its VR is hardly anything else.
     return 0 if head[:2] == b"\x02\x00" and head[3:4] == b"\x00" and head[4:6] in _META_VRS else None
-
-
-def _raw(head: bytes, wanted: bool) -> Opened:
-    if not wanted or len(head) < 8:
-        raise NotDicom("not a DICOM file: neither DICM nor file meta information")
-    transfer_syntax = _guess(head)
-    found = _peek(head, transfer_syntax)
-    return Opened(Claim(found.get(SOP_CLASS, ""), found.get(SOP_INSTANCE, ""), transfer_syntax), head)
 
 
 def _guess(body: bytes) -> str:
@@ -218,17 +206,16 @@ def _meta(data: bytes, at: int) -> tuple[dict[int, str], int, bool]:
         at = value + length
 
 
-def _peek(body: bytes, transfer_syntax: str) -> dict[int, str]:
-    """SOP Class and Instance UID near the beginning of a data set; nothing where they are not plain to see."""
+def _peek(body: bytes, at: int, transfer_syntax: str) -> dict[int, str]:
+    """SOP Class and Instance UID near the beginning of a data set, at `at`; nothing where they are not plain to see."""
     syntax = lookup(transfer_syntax)
     if syntax.deflated:
         try:
-            body = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, HEAD)
+            body, at = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body[at:], HEAD), 0
         except zlib.error:
             return {}
     order = "<" if syntax.little_endian else ">"
     found: dict[int, str] = {}
-    at = 0
     while at + 12 <= len(body):
         group, number = struct.unpack_from(order + "HH", body, at)
         tag = group << 16 | number

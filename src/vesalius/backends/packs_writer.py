@@ -29,6 +29,7 @@ from vesalius.ports.blobs import MemberLabel
 # Most pieces in one gathered write; IOV_MAX is 1024.
 _MOST_PIECES = 512
 _ZEROS = bytes(PAGE)
+_MOST_HELD = 4  # times its own size
 _READ_BACK = 1 << 30  # one call reads at most 2 GiB
 
 
@@ -163,8 +164,7 @@ class PackWriter:
     # -- streamed --------------------------------------------------------------------------------
 
     def _keep(self, data: bytes | bytearray | memoryview) -> None:
-        # A caller may use its buffer again, so anything but bytes is copied, once.
-        self._pieces.append(data if type(data) is bytes else bytes(data))
+        self._pieces.append(data if _lasts(data) else bytes(data))
 
     def _pass_on(self, data: bytes | bytearray | memoryview) -> None:
         """Enough waits, with `data` at its end: put it into the pack, or go on waiting if others stream already."""
@@ -243,3 +243,14 @@ class PackWriter:
             if self._pool.volume.read_only is not None:
                 self._pool.suspect(pack)
             raise refusal from error
+
+
+def _lasts(data: bytes | bytearray | memoryview) -> bool:
+    """Whether it may be held as it is.
+
+    A caller may use its buffer again, but not one of bytes; a view of such must not hold much more than it shows.
+    """
+    if type(data) is memoryview:
+        whole = data.obj
+        return type(whole) is bytes and len(whole) <= _MOST_HELD * len(data)
+    return type(data) is bytes

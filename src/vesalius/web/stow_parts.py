@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from vesalius.archive.ingest import Ingest, Reception
-from vesalius.archive.part10 import SOP_CLASS, SOP_INSTANCE, Opened, PushedFile
+from vesalius.archive.part10 import SOP_CLASS, SOP_INSTANCE, Pushed, PushedFile
 from vesalius.model.entities import Claim, Provenance, Receipt
 from vesalius.model.errors import CannotTranscode, CannotUnderstand, DataSetMismatch, VesaliusError
 from vesalius.model.identifiers import is_valid_uid
@@ -166,15 +166,13 @@ class FilePart:
             self._file = None
             self._refused = error
 
-    def _receive(self, opened: Opened) -> None:
+    def _receive(self, opened: Pushed) -> None:
         self._claim = opened.claim
         check_claim(opened.claim)
         self._reception = self._ingest.receive(
             opened.claim, self._provenance, study=self._study, together=self._together
         )
         self._reception.write(opened.body)
-        if opened.rest:
-            self._reception.write(opened.rest)
 
     def end(self) -> None:
         """The part is whole."""
