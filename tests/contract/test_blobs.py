@@ -95,6 +95,28 @@ def test_a_buffer_may_be_used_again_after_write(store: BlobStore) -> None:
     assert store.read_verified(writer.finish(label_of(1))) == b"first...second.."
 
 
+def test_pieces_of_a_larger_piece_are_kept_as_they_were_written(store: BlobStore) -> None:
+    whole = noise(200_000)
+    writer = begin(store, 1)
+    for start, end in ((0, 150_000), (150_000, 150_100), (150_100, 200_000)):
+        writer.write(memoryview(whole)[start:end])
+    assert writer.content() == whole
+    assert store.read_verified(writer.finish(label_of(1))) == whole
+
+
+def test_hastening_changes_nothing_that_is_read_or_written_after_it(store: BlobStore) -> None:
+    kept = []
+    for number, size in enumerate((10, 5_000, 300_000, 700)):
+        data = noise(size)
+        kept.append((put(store, data, number).member, data))
+        store.hasten(kept[-1][0])
+    store.sync([member for member, _ in kept])
+    for member, data in kept:
+        store.hasten(member)
+        assert store.read_verified(member) == data
+    assert [one.member for one in store.scan(kept[0][0].pack)] == [member for member, _ in kept]
+
+
 def test_members_follow_each_other_and_are_found_by_a_scan(store: BlobStore) -> None:
     kept = [put(store, noise(size), number) for number, size in enumerate(SIZES)]
     found = list(store.scan(kept[0].member.pack))

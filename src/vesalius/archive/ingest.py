@@ -21,7 +21,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from vesalius.archive.seal import LARGEST_COMPARED, Pending, Sealer
+from vesalius.archive.pending import Pending
+from vesalius.archive.seal import LARGEST_COMPARED, Sealer
 from vesalius.archive.validate import check_claim, check_record
 from vesalius.model.attributes import extract
 from vesalius.model.elements import HeaderLimits, HeaderReader

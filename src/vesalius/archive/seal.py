@@ -6,16 +6,13 @@ known, so whatever arrives while a batch is under way joins the next batch: the 
 all associations without a timer and without waiting for company. The order never changes: sync, index,
 answer (a blob without a row is harmless, a row without a blob is not).
 
-Who sends twenty instances in one request waits for no single one of them. Such instances come `together`: they wait
-until there are a few, until one comes that somebody waits for, until their sender has to be answered (`hurry`), or a
-moment.
+Who sends twenty instances in one request waits for no single one of them. Such instances come `together`: each is
+written as it comes, unless its UID is known, and its way to the disk is begun, so that the disk has little left to do
+when they are synced and indexed: when there are enough, when one comes that somebody waits for, when their sender has
+to be answered (`hurry`), or after a moment.
 
-Equal UIDs. Before the sync the index is asked which UIDs it knows. The same UID with the same digest takes
-its bytes back and answers as a duplicate; within one batch the second waits for the fate of the first, for it
-may not be acknowledged before the first is durable. Where the bytes differ, the two are compared element by element
-(`model/same_content.py`): what says the same in another encoding is a duplicate, too. The same UID with other
-content is kept beside the first as a conflict copy, unless its source is one whose conflicts are refused. Two
-processes may still race between question and transaction: there the index decides, and the loser's bytes are dead.
+Equal UIDs are looked for before anything is written (`archive/duplicates.py`). Two processes may still race between
+question and transaction: there the index decides, and the loser's bytes are dead.
 
 Between two batches the thread does what others have to do in order with it (`between`): a tombstone must not be passed
 by an instance of the same pack on its way into the index, for a recovery looks only behind what is indexed. What has
@@ -29,21 +26,21 @@ record that the index chokes on fails alone.
 
 from __future__ import annotations
 
-import enum
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import structlog
 
-from vesalius.model.entities import Arrival, Level, Member, PixelLayout, Receipt, Record, Verdict
-from vesalius.model.errors import DuplicateRefused, IndexUnavailable, OutOfResources, VesaliusError
-from vesalius.model.same_content import same_content
-from vesalius.ports.blobs import BlobStore, BlobWriter, MemberLabel
+from vesalius.archive.duplicates import Duplicates
+from vesalius.archive.pending import Pending, State
+from vesalius.model.entities import Member, Verdict
+from vesalius.model.errors import IndexUnavailable, OutOfResources, VesaliusError
+from vesalius.ports.blobs import BlobStore
 from vesalius.ports.index import Index
 
 log = structlog.get_logger()
@@ -54,32 +51,6 @@ T = TypeVar("T")
 LARGEST_COMPARED = 64 << 20
 COMPANY = 8  # instances that came `together` and are not made to wait for more
 PATIENCE = 0.02  # seconds that they wait for the next one at most
-
-
-class State(enum.Enum):
-    """Who answers for the bytes of a pending instance."""
-
-    WRITTEN = "written"  # its writer, which can still take them back
-    FINISHED = "finished"  # the pack
-    DROPPED = "dropped"  # nobody: a duplicate, its bytes taken back
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """One whole and valid instance in an open pack, not yet durable."""
-
-    writer: BlobWriter
-    label: MemberLabel
-    record: Record
-    pixels: PixelLayout | None
-    refuse_conflicts: bool
-    together: bool = False  # nobody waits for it alone
-    future: Future[Receipt] = field(default_factory=Future)
-    state: State = State.WRITTEN
-    error: BaseException | None = None
-    verdict: Verdict = Verdict.STORED
-    # The instance of the same batch with the same bytes whose fate this one shares.
-    leader: Pending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +76,7 @@ class Sealer:
     ) -> None:
         self._blobs = blobs
         self._index = index
-        self._largest_compared = largest_compared
+        self._duplicates = Duplicates(blobs, index, largest_compared)
         self._largest_batch = largest_batch
         self._queue: queue.SimpleQueue[Pending | _Task | _Hurry | None] = queue.SimpleQueue()
         self._owed: list[Callable[[], object]] = []
@@ -184,6 +155,8 @@ class Sealer:
                 if isinstance(item, _Hurry):
                     hurried = True
                 else:
+                    if item.together:
+                        self._write_ahead(item, batch)
                     batch.append(item)
                     hurried = hurried or not item.together
                     if len(batch) >= self._largest_batch:
@@ -218,6 +191,18 @@ class Sealer:
                 log.exception("debt-dropped")
             del self._owed[0]
 
+    def _write_ahead(self, pending: Pending, batch: list[Pending]) -> None:
+        """Write one that came `together` while others are awaited. What stands in its way is left to the commit."""
+        try:
+            if not self._owed and self._duplicates.is_new(pending, batch):
+                self._blobs.hasten(pending.write())
+        except IndexUnavailable:
+            pass  # perhaps it is back by then
+        except Exception as error:
+            if not isinstance(error, VesaliusError):
+                log.exception("seal-failed", instances=1)
+            pending.error = error
+
     def _seal(self, batch: list[Pending]) -> None:
         started = time.perf_counter()
         try:
@@ -229,89 +214,32 @@ class Sealer:
                 if pending.error is None and pending.state is not State.DROPPED:
                     pending.error = error
         for pending in batch:
-            if pending.error is not None and pending.state is State.WRITTEN:
+            if pending.error is not None and pending.state is State.RECEIVED:
                 pending.writer.abort()
         for pending in batch:
-            _resolve(pending)
+            pending.resolve()
         log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
 
     def _commit(self, batch: list[Pending]) -> None:
         if self._owed:
             self._settle_debts()
-        sealed: list[tuple[Pending, Member]] = []
-        for pending in self._without_duplicates(batch):
+        for pending in self._duplicates.without(batch):
             try:
-                sealed.append((pending, pending.writer.finish(pending.label)))
+                pending.write()
             except VesaliusError as error:
                 pending.error = error
-            else:
-                pending.state = State.FINISHED
-        if sealed:
-            self._blobs.sync([member for _, member in sealed])
-            self._make_known(sealed)
-
-    def _without_duplicates(self, batch: list[Pending]) -> list[Pending]:
-        """Those whose bytes must be kept; the others get their verdict, error or leader here."""
-        known = self._index.known([pending.label.sop_instance for pending in batch])
-        if not known and len(batch) == 1:
-            return batch
-        first: dict[str, list[tuple[str, Pending]]] = {}
-        keep = []
-        for pending in batch:
-            uid = pending.label.sop_instance
-            current = known.get(uid)
-            digest = pending.writer.sha256()
-            if current is not None and (current[0] == digest or self._says_the_same(pending)):
-                _drop(pending)
-                continue
-            before = first.setdefault(uid, [])
-            twin = next((one for other, one in before if other == digest or self._is_twin(pending, one)), None)
-            if twin is not None:
-                _drop(pending, twin)
-            elif pending.refuse_conflicts and (current is not None or before):
-                pending.error = DuplicateRefused(
-                    "another instance with this SOP Instance UID and other content is kept",
-                    hint="this source is set to have conflicts refused",
-                )
-            else:
-                before.append((digest, pending))
-                keep.append(pending)
-        return keep
-
-    def _says_the_same(self, pending: Pending) -> bool:
-        """Whether the current instance of this UID is the same one in another encoding. Never raises."""
-        if not 0 < pending.writer.dataset_length <= self._largest_compared:
-            return False
-        try:
-            for kept in self._index.select(Level.IMAGE, instances=[pending.label.sop_instance]):
-                if kept.member.dataset_length <= self._largest_compared:
-                    stored = self._blobs.read_verified(kept.member)
-                    return self._same(pending, stored, kept.transfer_syntax)
-        except (VesaliusError, OSError) as error:
-            log.warning("not-compared", sop_instance=pending.label.sop_instance, why=type(error).__name__)
-        return False
-
-    def _is_twin(self, pending: Pending, other: Pending) -> bool:
-        """The same of two instances of one batch."""
-        if max(pending.writer.dataset_length, other.writer.dataset_length) > self._largest_compared:
-            return False
-        try:
-            return self._same(pending, other.writer.content(), other.label.transfer_syntax)
-        except (VesaliusError, OSError):
-            return False
-
-    def _same(self, pending: Pending, data: bytes, transfer_syntax: str) -> bool:
-        return same_content(
-            pending.writer.content(),
-            pending.label.transfer_syntax,
-            data,
-            transfer_syntax,
-            largest=self._largest_compared,
-        )
+        written = [
+            (pending, pending.member)
+            for pending in batch
+            if pending.state is State.WRITTEN and pending.member is not None
+        ]
+        if written:
+            self._blobs.sync([member for _, member in written])
+            self._make_known(written)
 
     def _make_known(self, sealed: list[tuple[Pending, Member]]) -> None:
         try:
-            verdicts = self._index.ingest([_arrival(pending, member) for pending, member in sealed])
+            verdicts = self._index.ingest([pending.arrival(member) for pending, member in sealed])
         except IndexUnavailable as error:
             self._give_up(sealed, error)
         except Exception as error:
@@ -333,44 +261,3 @@ class Sealer:
         for pending, member in reversed(sealed):
             pending.error = error
             self._blobs.discard(member, undone=undone)
-
-
-def _drop(pending: Pending, leader: Pending | None = None) -> None:
-    """A duplicate, of what is known already or of `leader`: take its bytes back."""
-    pending.verdict = Verdict.DUPLICATE
-    pending.state = State.DROPPED
-    pending.leader = leader
-    pending.writer.abort()
-
-
-def _arrival(pending: Pending, member: Member) -> Arrival:
-    label = pending.label
-    return Arrival(
-        record=pending.record,
-        member=member,
-        provenance=label.provenance,
-        sop_class=label.sop_class,
-        sop_instance=label.sop_instance,
-        transfer_syntax=label.transfer_syntax,
-        pixels=pending.pixels,
-    )
-
-
-def _resolve(pending: Pending) -> None:
-    if pending.future.cancelled():
-        return
-    error = pending.error
-    if error is None and pending.leader is not None:
-        error = pending.leader.error
-    if error is not None:
-        pending.future.set_exception(error)
-    else:
-        pending.future.set_result(
-            Receipt(
-                pending.verdict,
-                pending.label.sop_instance,
-                pending.label.study,
-                pending.record.notes,
-                pending.label.series,
-            )
-        )

@@ -152,6 +152,9 @@ class MemoryStore:
         """See `BlobStore.spare`."""
         return True
 
+    def hasten(self, member: Member) -> None:
+        """See `BlobStore.hasten`: there is no medium."""
+
     def sync(self, members: Sequence[Member]) -> None:
         """See `BlobStore.sync`."""
         with self._lock:

@@ -23,6 +23,7 @@ import structlog
 from vesalius.backends.packs_ahead import write_ahead
 from vesalius.backends.packs_compact import compact
 from vesalius.backends.packs_copies import PackCopies
+from vesalius.backends.packs_format import PAGE
 from vesalius.backends.packs_open import Leftover, hold
 from vesalius.backends.packs_pool import PackPool
 from vesalius.backends.packs_purge import purge, remove_pack
@@ -74,6 +75,16 @@ class PackStore:
     def spare(self) -> bool:
         """Whether a small instance may wait in memory."""
         return self._pool.spare
+
+    def hasten(self, member: Member) -> None:
+        """Have write-back of a finished member started: its full pages, for the last one is written to again."""
+        pack = self._pool.held(member.pack)
+        if pack is None:
+            return
+        start, end = member.header_offset & ~(PAGE - 1), member.end & ~(PAGE - 1)
+        with pack.lock, contextlib.suppress(OSError):
+            if pack.fd >= 0 and end > start:
+                os.posix_fadvise(pack.fd, start, end - start, os.POSIX_FADV_DONTNEED)
 
     def sync(self, members: Sequence[Member]) -> None:
         """Make finished members durable: one fdatasync per pack. Raises `VolumeReadOnly`, for good."""

@@ -81,6 +81,10 @@ class BlobStore(Protocol):
         """Whether a small instance that is begun `together` now will wait in memory and not for a disk."""
         ...
 
+    def hasten(self, member: Member) -> None:
+        """Begin to bring a finished member to the medium, so that `sync` finds less to do. Never raises."""
+        ...
+
     def sync(self, members: Sequence[Member]) -> None:
         """Make finished members durable: one data sync per pack, however many members.
 

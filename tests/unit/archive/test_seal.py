@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
-from tests.support.archive import FixedClock, LocalArchive, claim_of, dataset_of, local_archive
+from tests.support.archive import FixedClock, LocalArchive, dataset_of, local_archive
 from tests.support.generate import ct, part10
+from tests.support.sealing import Held, begin, send
 
-from vesalius.archive import seal
 from vesalius.archive.ingest import Ingest, IngestLimits
-from vesalius.model.entities import Arrival, Provenance, Receipt, Verdict
+from vesalius.model.entities import Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, VolumeReadOnly
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, IMPLICIT_LE
-
-
-def begin(archive: LocalArchive, ingest: Ingest, instance: int = 1, seed: int = 0, **how: bool) -> Future[Receipt]:
-    ds = ct(instance=instance, seed=seed)
-    reception = ingest.receive(claim_of(ds), Provenance("c-store"), **how)
-    reception.write(dataset_of(part10(ds)))
-    return reception.finish()
-
-
-class Held:
-    """Wraps an index: the first question waits, so that everything behind it becomes one batch."""
-
-    def __init__(self, index: object) -> None:
-        self._index = index
-        self.go = threading.Event()
-        self.batches: list[int] = []
-        self.fail: Exception | None = None
-        self.poison = ""
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._index, name)
-
-    def known(self, uids: list[str]) -> dict[str, tuple[str, str]]:
-        self.go.wait(10)
-        return self._index.known(uids)  # type: ignore[attr-defined, no-any-return]
-
-    def ingest(self, batch: list[Arrival]) -> list[Verdict]:
-        self.batches.append(len(batch))
-        if self.fail is not None:
-            raise self.fail
-        if any(arrival.sop_instance == self.poison for arrival in batch):
-            raise ValueError("cannot be indexed")
-        return self._index.ingest(batch)  # type: ignore[attr-defined, no-any-return]
 
 
 @pytest.fixture
@@ -206,14 +172,6 @@ def test_an_index_that_cannot_be_asked_refuses_and_leaves_no_trace(
     assert archive.keep(ct()).verdict is Verdict.STORED
 
 
-def send(ingest: Ingest, ds: Dataset, transfer_syntax: str, **how: bool) -> Future[Receipt]:
-    reception = ingest.receive(claim_of(ds, transfer_syntax), Provenance("c-store"), **how)
-    data = dataset_of(part10(ds, transfer_syntax))
-    for at in range(0, len(data), 30_000):
-        reception.write(data[at : at + 30_000])
-    return reception.finish()
-
-
 @pytest.mark.parametrize("rows", [16, 600], ids=["in memory", "streamed"])
 def test_the_same_instance_in_another_encoding_is_a_duplicate(
     archive: LocalArchive, held: Held, ingest: Ingest, rows: int
@@ -250,60 +208,3 @@ def test_what_is_too_large_to_compare_is_kept_beside(archive: LocalArchive, held
     assert send(ingest, ds, EXPLICIT_LE).result(10).verdict is Verdict.STORED
     assert send(ingest, ds, IMPLICIT_LE).result(10).verdict is Verdict.CONFLICT
     ingest.close()
-
-
-# -- together
-
-
-def test_what_comes_together_waits_until_somebody_waits_for_it(
-    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 60.0)
-    held.go.set()
-    futures = [begin(archive, ingest, number, together=True) for number in (1, 2, 3)]
-    with pytest.raises(TimeoutError):
-        futures[0].result(0.1)
-    ingest.hurry()
-    assert {future.result(10).verdict for future in futures} == {Verdict.STORED}
-    assert held.batches == [3]
-    ingest.close()
-
-
-def test_one_that_is_waited_for_takes_the_others_along(
-    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 60.0)
-    held.go.set()
-    others = [begin(archive, ingest, number, together=True) for number in (1, 2)]
-    assert begin(archive, ingest, 3).result(10).verdict is Verdict.STORED
-    assert [future.result(10).verdict for future in others] == [Verdict.STORED] * 2
-    assert held.batches == [3]
-    ingest.close()
-
-
-def test_enough_company_is_not_kept_waiting(
-    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 60.0)
-    held.go.set()
-    futures = [begin(archive, ingest, number, together=True) for number in range(1, seal.COMPANY + 1)]
-    assert {future.result(10).verdict for future in futures} == {Verdict.STORED}
-    ingest.close()
-
-
-def test_nobody_waits_for_company_for_ever(archive: LocalArchive, held: Held, ingest: Ingest) -> None:
-    held.go.set()
-    assert begin(archive, ingest, together=True).result(10).verdict is Verdict.STORED
-    ingest.hurry()  # there is nothing left to hurry with
-    assert begin(archive, ingest, 2).result(10).verdict is Verdict.STORED
-    ingest.close()
-
-
-def test_what_still_waits_for_company_is_sealed_when_the_archive_closes(
-    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 60.0)
-    held.go.set()
-    future = begin(archive, ingest, together=True)
-    ingest.close()
-    assert future.result(10).verdict is Verdict.STORED
