@@ -19,10 +19,10 @@ from starlette.routing import BaseRoute, Route
 from vesalius.archive.delete import LONGEST_TEXT, CannotUndelete, Delete
 from vesalius.model.entities import Deletion, Level
 from vesalius.web.answers import momentary
-from vesalius.web.body import Body
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, number, parse_content_type, single
+from vesalius.web.json_body import json_body
+from vesalius.web.negotiation import JSON, number, single
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Schema, Value
 from vesalius.web.render_parameters import parameters_of
 
@@ -34,9 +34,6 @@ _STATES = ("deleted", "restored", "purged")
 class _Undelete(msgspec.Struct):
     deletion: str
     reason: str = ""
-
-
-_decode = msgspec.json.Decoder(_Undelete).decode
 
 
 def verbs(ctx: WebContext) -> Delete:
@@ -83,13 +80,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
         return momentary(body)
 
     async def undelete(request: Request) -> Response:
-        if parse_content_type(request.headers.get("content-type", "")).essence != JSON:
-            raise Problem(415, "what is to be taken back is named in JSON")
-        data = await Body(request, limit=_BODY, idle=ctx.view.upload_idle).whole()
-        try:
-            wanted = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Problem(400, 'the body must be {"deletion": "...", "reason": "..."}') from None
+        wanted = await json_body(request, ctx, _Undelete, _BODY)
         if len(wanted.reason) > LONGEST_TEXT:
             raise Problem(400, f"a reason has at most {LONGEST_TEXT} characters")
         try:

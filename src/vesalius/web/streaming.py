@@ -15,6 +15,7 @@ off, so that the client knows that it has not got everything.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 
 import structlog
@@ -33,6 +34,24 @@ QUICK = 0.03  # it has taken the one before within so many seconds,
 PROVEN = 8 << 20  # and so many bytes in all: the first few megabytes of any answer only fill the buffers of the system
 MESSAGE = 2 << 20  # bytes that are joined for one message to it
 SMALL = 64 << 10  # bytes; smaller pieces are joined for everyone
+
+
+class Pace:
+    """Whether a client takes what it is given as fast as it is given: one that does gets more at a time."""
+
+    def __init__(self) -> None:
+        self.quick = False
+        self._given = time.monotonic()
+        self._taken = 0
+
+    def give(self) -> None:
+        """It is given the next piece now."""
+        self._given = time.monotonic()
+
+    def taken(self, size: int) -> None:
+        """It has taken that piece, of so many bytes."""
+        self._taken += size
+        self.quick = self._taken >= PROVEN and time.monotonic() - self._given < QUICK
 
 
 class BrokenOff(Exception):
@@ -59,7 +78,6 @@ class Streamed(Response):
         self._chunks = chunks
         self._buffers = buffers
         self._most = CHUNK  # bytes of the next turn
-        self._made = 0  # bytes so far
         self.status_code = status
         self.background = None
         self.media_type = media_type
@@ -74,7 +92,7 @@ class Streamed(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_disconnected(receive))
         ahead: asyncio.Task[list[bytes | bytearray]] | None = None
-        loop = asyncio.get_running_loop()
+        pace = Pace()
         try:
             if scope["method"] != "HEAD":
                 ahead = asyncio.ensure_future(self._next())
@@ -86,7 +104,8 @@ class Streamed(Response):
                     if not pieces:
                         break
                     ahead = asyncio.ensure_future(self._next())
-                    began = loop.time()
+                    pace.give()
+                    size = sum(map(len, pieces))
                     pieces.reverse()
                     while pieces:
                         piece = pieces.pop()
@@ -101,8 +120,8 @@ class Streamed(Response):
                         if lent is not None and self._buffers is not None:
                             self._buffers.give_back(lent)
                         lent = None
-                    quick = self._made >= PROVEN and loop.time() - began < QUICK
-                    self._most = min(2 * self._most, LARGEST) if quick else CHUNK
+                    pace.taken(size)
+                    self._most = min(2 * self._most, LARGEST) if pace.quick else CHUNK
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except VesaliusError as error:
             log.error("answer-broken-off", error=error.message, kind=type(error).__name__)
@@ -140,7 +159,6 @@ class Streamed(Response):
                 break
         if pending:
             taken.append(b"".join(pending))
-        self._made += count
         return taken
 
     async def _close(self) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -35,7 +34,7 @@ from vesalius.web.context import WebContext
 from vesalius.web.multipart_out import Multipart, content_type
 from vesalius.web.negotiation import DICOM, accepted
 from vesalius.web.resources import LEVELS, Target, select, target_of
-from vesalius.web.streaming import MESSAGE, PROVEN, QUICK, Streamed
+from vesalius.web.streaming import MESSAGE, Pace, Streamed
 from vesalius.web.transfer import Container, Form, form_of
 from vesalius.web.zip_out import zipped
 
@@ -212,23 +211,23 @@ class Prepared:
     def _packed(self, frame: Multipart) -> Iterator[bytes | bytearray]:
         """The same of small files as they are stored; for a quick client some at a time, read to where they go out."""
         left = deque(self.plans)
-        quick, sent = False, 0
+        pace = Pace()
         while left:
-            given = time.monotonic()
-            if quick and not self._read:
+            pace.give()
+            if pace.quick and not self._read:
                 body = self._message(frame, left)
+                size = len(body)
                 yield body
-                sent += len(body)
                 del body
             else:
                 plan = left.popleft()
                 first = self._read.popleft()[2] if self._read and self._read[0][0] is plan else self._open(plan)[1]
                 yield frame.head(_fields(plan)) + plan.prefix
+                size = len(first)
                 yield first
-                sent += len(first)
                 del first
                 yield b"\r\n"
-            quick = sent >= PROVEN and time.monotonic() - given < QUICK
+            pace.taken(size)
         yield frame.end
 
     def _message(self, frame: Multipart, left: deque[_Planned]) -> bytearray:
@@ -277,7 +276,7 @@ class Prepared:
     def _opened(self) -> Iterator[tuple[_Planned, Iterator[bytes]]]:
         """Every instance and the pieces of its file; what has been sent is not held."""
         ahead: deque[Future[tuple[Payload, bytes]]] = deque()
-        quick, sent = False, 0
+        pace = Pace()
         try:
             for number, plan in enumerate(self.plans):
                 if self._read and self._read[0][0] is plan:
@@ -286,15 +285,14 @@ class Prepared:
                     payload, first = ahead.popleft().result()
                 else:
                     payload, first = self._open(plan)
-                if quick and not self._read:
+                if pace.quick and not self._read:
                     for following in self.plans[number + 1 + len(ahead) : number + 1 + AT_ONCE]:
                         ahead.append(self._wado.ahead.submit(self._open, following))
                 pieces = chain((plan.prefix, first), payload.chunks)
                 del payload, first
-                given = time.monotonic()
+                pace.give()
                 yield plan, pieces
-                sent += plan.instance.member.dataset_length
-                quick = sent >= PROVEN and time.monotonic() - given < QUICK
+                pace.taken(plan.instance.member.dataset_length)
         finally:
             for future in ahead:
                 future.cancel()

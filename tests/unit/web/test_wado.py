@@ -261,9 +261,9 @@ def test_damage_met_late_breaks_off_and_the_next_request_says_206(tmp_path: Path
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every client is a quick one, whose messages hold a few instances each."""
+    monkeypatch.setattr(streaming, "PROVEN", 0)
+    monkeypatch.setattr(streaming, "QUICK", 60.0)
     for module in (wado, streaming):
-        monkeypatch.setattr(module, "PROVEN", 0)
-        monkeypatch.setattr(module, "QUICK", 60.0)
         monkeypatch.setattr(module, "MESSAGE", 300_000)
 
 

@@ -30,11 +30,11 @@ from vesalius.model.entities import Level, Peer, StoredInstance
 from vesalius.model.errors import VesaliusError
 from vesalius.model.identifiers import is_tolerable_uid
 from vesalius.web.answers import momentary
-from vesalius.web.body import Body
 from vesalius.web.caller import Caller, Canceled, Sent
 from vesalius.web.context import WebContext
 from vesalius.web.errors import Problem
-from vesalius.web.negotiation import JSON, parse_content_type
+from vesalius.web.json_body import json_body
+from vesalius.web.negotiation import JSON
 from vesalius.web.openapi_types import JSON_ERROR, Operation, Value
 
 log = structlog.get_logger()
@@ -70,9 +70,6 @@ class SendState(msgspec.Struct):
     sent: int = 0
     error: str = ""
     failed: list[_Failed] = []
-
-
-_decode = msgspec.json.Decoder(_Wanted).decode
 
 
 def folder_of(ctx: WebContext) -> Path | None:
@@ -235,13 +232,7 @@ def routes(ctx: WebContext) -> list[BaseRoute]:
         return Response(msgspec.json.encode({"milliseconds": round(seconds * 1000, 1)}), 200, {}, JSON)
 
     async def start(request: Request) -> Response:
-        if parse_content_type(request.headers.get("content-type", "")).essence != JSON:
-            raise Problem(415, "what is to be sent is named in JSON")
-        data = await Body(request, limit=_BODY, idle=ctx.view.upload_idle).whole()
-        try:
-            wanted = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Problem(400, 'the body must be {"peer": "...", "study": "..."}') from None
+        wanted = await json_body(request, ctx, _Wanted, _BODY)
         if not is_tolerable_uid(wanted.study):
             raise Problem(400, "the study is no UID")
         state = await ctx.call(sends.start, await named(wanted.peer), wanted.study)
