@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from vesalius.backends.index_memory_deletions import DeletionsInMemory
 from vesalius.backends.index_memory_entities import (
@@ -41,6 +42,7 @@ from vesalius.model.entities import (
 )
 from vesalius.model.matching import deepest, matches
 from vesalius.model.query import Match, Query
+from vesalius.ports.index import HANDFUL
 
 PAGE = 100  # answers in one page of `find`
 
@@ -246,7 +248,10 @@ class MemoryIndex(DeletionsInMemory):
 
     def find_at_once(self, query: Query) -> list[Match] | None:
         """See `Index.find_at_once`."""
-        return None if query.offset or query.limit == 0 else [match for page in self.find(query) for match in page]
+        if query.offset or query.limit == 0:
+            return None
+        found = list(islice((match for page in self.find(query) for match in page), HANDFUL + 1))
+        return found if len(found) <= HANDFUL else None
 
     def _entities(self, level: Level) -> Iterator[Entity]:
         if level is Level.PATIENT:

@@ -36,11 +36,11 @@ from vesalius.backends.query_sql_conditions import Seek, compile_conditions
 from vesalius.backends.query_sql_text import Dialect, Sql, all_of, in_list
 from vesalius.model.entities import Level
 from vesalius.model.query import Match, Query
+from vesalius.ports.index import HANDFUL
 
 FEW = 2000  # ids that make a condition selective enough to stop looking for a better one
 MANY = 50_000  # ids beyond which walking is no slower than seeking
 FIRST_PAGE = 50  # answers
-HANDFUL = 20  # rows that an event loop may read itself
 PAGE = 500
 FIRST_WINDOW = 500  # primary keys
 WINDOW = 20_000

@@ -1,10 +1,10 @@
 """C-FIND, both roles (PS3.7 9.1.2, PS3.4 C.4.1).
 
 Theory. As SCP the identifier is decoded and parsed, and pages of answers are taken from `archive.search` (or from the
-worklist, `dimse/worklist.py`) in a thread;
-each page is encoded there too, while the event loop sends the page before. The first answer leaves before the
-last row is read, nothing is collected, and a peer that reads slowly slows the query down (U35). A
-C-CANCEL-RQ is looked for between answers and between pages, so it works within one page's time.
+worklist, `dimse/worklist.py`) in a thread; each page is encoded there too, while the event loop sends the page before.
+The first answer leaves before the last row is read, nothing is collected, and a peer that reads slowly slows the query
+down (U35). A C-CANCEL-RQ is looked for between answers and between pages, so it works within one page's time. What an
+index answers with a handful of rows is answered in the event loop: changing threads would take longer.
 
 Pending is FF00, or FF01 when a key of the identifier was neither matched nor returned (PS3.4 C.4.1.1.4).
 """
@@ -29,7 +29,7 @@ from vesalius.dimse.query_retrieve import responses
 from vesalius.model.datasets import decode, encode_reply
 from vesalius.model.entities import Values
 from vesalius.model.errors import CannotUnderstand, OutOfResources, UnableToProcess, VesaliusError
-from vesalius.model.query import Root
+from vesalius.model.query import Query, Root
 from vesalius.model.query_parser import parse
 from vesalius.standard import statuses
 from vesalius.wire.dimse_requests import c_find_rq
@@ -38,6 +38,8 @@ log = structlog.get_logger()
 
 # After so many answers in a row the event loop reads what has come in: a cancel, another association.
 BREATH = 16
+# Bytes of an identifier that is looked at in the event loop.
+SHORT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,22 @@ class Asked:
 
 # From an identifier to its answers; the first page is not read yet. Raises errors of the one tree.
 Ask = Callable[[Operation, Values], Asked]
+# The same with all answers in one page, where they are found without waiting; None: they are not.
+AskAtOnce = Callable[[Operation, Values], Asked | None]
 
 
 class FindProvider:
     """The SCP: for the three information models of Query/Retrieve, and for what else is asked by C-FIND."""
 
-    def __init__(self, ask: Ask, executor: Executor, refusal: Callable[[Operation], Answer | None]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        executor: Executor,
+        refusal: Callable[[Operation], Answer | None],
+        at_once: AskAtOnce | None = None,
+    ) -> None:
         self._ask = ask
+        self._at_once = at_once
         self._executor = executor
         self._refusal = refusal
 
@@ -65,14 +76,22 @@ class FindProvider:
     def of_archive(cls, search: Search, executor: Executor) -> FindProvider:
         """Patients, studies, series and images."""
 
-        def ask(operation: Operation, values: Values) -> Asked:
+        def parsed(operation: Operation, values: Values) -> Query:
             assoc = operation.assoc
             root, _ = QUERY_RETRIEVE[operation.context.abstract_syntax]
             options = find_options(assoc.extended.get(operation.context.abstract_syntax, b""))
-            query = parse(values, root, None, options, limits=assoc.settings.query)
+            return parse(values, root, None, options, limits=assoc.settings.query)
+
+        def ask(operation: Operation, values: Values) -> Asked:
+            query = parsed(operation, values)
             return Asked(iter(search.find(query)), query.charset, bool(query.unsupported))
 
-        return cls(ask, executor, lambda operation: refuse_query(operation, Verb.FIND, "query"))
+        def at_once(operation: Operation, values: Values) -> Asked | None:
+            query = parsed(operation, values)
+            found = search.find_at_once(query)
+            return None if found is None else Asked(iter((found,)), query.charset, bool(query.unsupported))
+
+        return cls(ask, executor, lambda operation: refuse_query(operation, Verb.FIND, "query"), at_once)
 
     def __call__(self, operation: Operation) -> Sink | None:
         """Take the identifier, then answer in a task."""
@@ -83,21 +102,16 @@ class FindProvider:
         return Collect(limit, lambda dataset: operation.run(self._perform(operation, dataset)))
 
     async def _perform(self, operation: Operation, dataset: bytes | None) -> None:
-        run = operation.assoc.loop.run_in_executor
         answers: Answers | None = None
         try:
             if dataset is None:
                 raise OutOfResources("the identifier is larger than this archive takes")
             answers = Answers(self._ask, operation, dataset)
-            page = await run(self._executor, answers.page)
-            while page is not None:
-                following = run(self._executor, answers.page)
-                try:
-                    await _send_page(operation, page, answers.status)
-                finally:
-                    page = await following
-                if operation.cancelled:
-                    break
+            few = answers.at_once(self._at_once) if self._at_once is not None else None
+            if few is None:
+                await self._send_all(operation, answers)
+            else:
+                await _send_page(operation, few, answers.status)
             operation.respond(statuses.CANCEL if operation.cancelled else statuses.SUCCESS)
         except (ConnectionGone, asyncio.CancelledError):
             raise
@@ -108,6 +122,19 @@ class FindProvider:
         finally:
             if answers is not None:
                 answers.close()
+
+    async def _send_all(self, operation: Operation, answers: Answers) -> None:
+        """Page by page, each being found while the one before is sent."""
+        run = operation.assoc.loop.run_in_executor
+        page = await run(self._executor, answers.page)
+        while page is not None:
+            following = run(self._executor, answers.page)
+            try:
+                await _send_page(operation, page, answers.status)
+            finally:
+                page = await following
+            if operation.cancelled:
+                return
 
 
 async def _send_page(operation: Operation, page: list[bytes], status: int) -> None:
@@ -133,6 +160,15 @@ class Answers:
         self._charset: tuple[str, ...] = ()
         self.status = statuses.PENDING
 
+    def at_once(self, ask: AskAtOnce) -> list[bytes] | None:
+        """All answers, for an event loop; None: take pages. Raises as `page`."""
+        if len(self._identifier) > SHORT:
+            return None
+        asked = ask(self._operation, understand(self._identifier, self._transfer_syntax))
+        if asked is None:
+            return None
+        return [self._encode(values) for page in self._understood(asked) for values in page]
+
     def page(self) -> list[bytes] | None:
         """The next answers, none where a read found nothing; None at the end. The first call parses the identifier.
 
@@ -144,7 +180,9 @@ class Answers:
         return None if answers is None else [self._encode(values) for values in answers]
 
     def _begin(self) -> Iterator[list[Values]]:
-        asked = self._ask(self._operation, understand(self._identifier, self._transfer_syntax))
+        return self._understood(self._ask(self._operation, understand(self._identifier, self._transfer_syntax)))
+
+    def _understood(self, asked: Asked) -> Iterator[list[Values]]:
         self._charset = asked.charset
         if asked.unsupported:
             self.status = statuses.PENDING_UNSUPPORTED_KEYS

@@ -20,6 +20,8 @@ from vesalius.model.entities import (
 from vesalius.model.query import Match, Query
 from vesalius.ports.index_deletions import DeletionIndex
 
+HANDFUL = 20  # rows that an event loop may read itself
+
 
 class Index(DeletionIndex, Protocol):
     """Rows of patients, studies, series, instances, packs, copies, peers, notes and the outbox."""

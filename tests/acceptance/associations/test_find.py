@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,10 @@ from vesalius.dimse.client import Association
 from vesalius.dimse.contexts import for_find
 from vesalius.model.entities import Level
 from vesalius.model.query import Match, Options, Query
+from vesalius.ports.index import HANDFUL
 
 CONTEXTS = [context(1, STUDY_FIND, [IMPLICIT]), context(3, VERIFICATION, [IMPLICIT])]
-NAME, STUDY_UID = 0x00100010, 0x0020000D
+NAME, PATIENT_ID, STUDY_UID = 0x00100010, 0x00100020, 0x0020000D
 
 
 class EndlessIndex(MemoryIndex):
@@ -48,6 +50,25 @@ class EndlessIndex(MemoryIndex):
             self.pages += 1
             time.sleep(self._pause)
             yield [Match({STUDY_UID: (f"1.2.{page}.{n}",), NAME: ("Doe^J",)}) for n in range(100)]
+
+
+class WatchedIndex(MemoryIndex):
+    """Knows how it was asked, and in which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, bool]] = []
+
+    def find(self, query: Query) -> Iterator[list[Match]]:
+        self._note("by pages")
+        yield from super().find(query)
+
+    def find_at_once(self, query: Query) -> list[Match] | None:
+        self._note("at once")
+        return super().find_at_once(query)
+
+    def _note(self, how: str) -> None:
+        self.asked.append((how, threading.current_thread() is threading.main_thread()))
 
 
 def keys(*given: tuple[int, bytes], level: str = "STUDY") -> bytes:
@@ -95,6 +116,39 @@ async def test_an_answer_in_plain_ascii_names_no_repertoire(tmp_path: Path) -> N
         assert answer[0x00080052].rstrip() == b"STUDY"
         assert answer[0x00080054].rstrip() == b"VESALIUS"
         await peer.message()
+        await peer.release()
+
+
+async def answers(peer: RawPeer, identifier: bytes) -> list[dict[int, bytes]]:
+    """Every answer to one question; the last response must be success, without a data set."""
+    peer.send_message(1, find_rq(), identifier)
+    found = []
+    while (message := await peer.message()).status == 0xFF00:
+        found.append(parse_elements(message.dataset))
+    assert message.status == 0
+    assert not message.dataset
+    return found
+
+
+async def test_a_few_answers_are_found_without_a_change_of_thread_and_many_are_not(tmp_path: Path) -> None:
+    index = WatchedIndex()
+    async with running_site(tmp_path, index=index) as site:
+        for number in range(HANDFUL + 5):
+            site.keep(ct(number, patient_id="MANY" if number else "ONE"))
+        peer = await RawPeer.associated(site.port, CONTEXTS)
+        index.asked.clear()
+        (one,) = await answers(peer, keys((PATIENT_ID, b"ONE ")))
+        assert one[PATIENT_ID].rstrip() == b"ONE"
+        assert await answers(peer, keys((PATIENT_ID, b"NONE"))) == []
+        assert {how for how, in_loop in index.asked if in_loop} == {"at once", "by pages"}
+        assert all(in_loop for _, in_loop in index.asked)
+        index.asked.clear()
+        assert len(await answers(peer, keys((PATIENT_ID, b"MANY")))) == HANDFUL + 4
+        assert index.asked[-1] == ("by pages", False)
+        index.asked.clear()
+        uids = b"\\".join(b"1.2.3.%d" % number for number in range(1000))
+        assert await answers(peer, keys((STUDY_UID, uids + b"\0" * (len(uids) % 2)))) == []
+        assert index.asked == [("by pages", False)], "a long question is not even read in the event loop"
         await peer.release()
 
 
