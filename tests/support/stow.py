@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tests.support.generate import ct, part10
+from tests.support.web import Answer, Web
 from vesalius.wire.multipart import closing, encode_part
 
 BOUNDARY = "stow-boundary-7d1c"
+STUDIES = "/studies"
 
 
 def content_type(kind: str = "application/dicom", boundary: str = BOUNDARY) -> str:
@@ -55,3 +58,17 @@ def others(answer: Mapping[str, Any] | bytes) -> list[int]:
 def _items(answer: Mapping[str, Any] | bytes, tag: str) -> list[dict[str, Any]]:
     data = json.loads(answer) if isinstance(answer, bytes) else answer
     return list(data.get(tag, {}).get("Value", []))
+
+
+def post(site: Web, body: bytes, path: str = STUDIES, **more: str) -> Answer:
+    """Send a body of files."""
+    return site.dicom_web(path, "POST", headers(**more), body)
+
+
+_numbers = iter(range(1, 100_000))
+
+
+def file(study: object = "s", **how: Any) -> tuple[str, bytes]:
+    """A new instance: its UID and its file."""
+    ds = ct(study=study, series=study, instance=next(_numbers), **how)
+    return str(ds.SOPInstanceUID), part10(ds)

@@ -24,7 +24,7 @@ from vesalius.model.encodings import Mode
 
 LONGEST = 32  # elements of one run
 SHORTEST = 3
-MOST_RUNS = 1024  # those that were met once included
+MOST_RUNS = 512  # some 5 KB each; those that were met once included
 LONGEST_SEQUENCE = 2048  # bytes
 MOST_SEQUENCES = 256
 
