@@ -46,6 +46,7 @@ from vesalius.ports.index import Index
 log = structlog.get_logger()
 
 T = TypeVar("T")
+_Written = tuple[Pending, Member]
 
 # Two data sets of one UID are compared element by element up to this size, bytes; both are in memory meanwhile.
 LARGEST_COMPARED = 64 << 20
@@ -221,43 +222,53 @@ class Sealer:
         log.debug("sealed", instances=len(batch), seconds=round(time.perf_counter() - started, 6))
 
     def _commit(self, batch: list[Pending]) -> None:
-        if self._owed:
-            self._settle_debts()
-        for pending in self._duplicates.without(batch):
+        try:
+            if self._owed:
+                self._settle_debts()
+            new = self._duplicates.without(batch)
+        except Exception as error:
+            self._give_up(_written(batch), error, undone=True)
+            raise
+        for pending in new:
             try:
                 pending.write()
             except VesaliusError as error:
                 pending.error = error
-        written = [
-            (pending, pending.member)
-            for pending in batch
-            if pending.state is State.WRITTEN and pending.member is not None
-        ]
+        written = _written(batch)
         if written:
             self._blobs.sync([member for _, member in written])
             self._make_known(written)
 
-    def _make_known(self, sealed: list[tuple[Pending, Member]]) -> None:
+    def _make_known(self, sealed: list[_Written]) -> None:
         try:
             verdicts = self._index.ingest([pending.arrival(member) for pending, member in sealed])
         except IndexUnavailable as error:
-            self._give_up(sealed, error)
+            self._give_up(sealed, error, undone=error.undone)
         except Exception as error:
             if len(sealed) == 1:
                 log.exception("index-refused", sop_instance=sealed[0][0].label.sop_instance)
-                self._give_up(sealed, error)
+                self._give_up(sealed, error, undone=False)
                 return
             for one in sealed:  # one bad record must not take the others with it
                 self._make_known([one])
         else:
-            for (pending, member), verdict in reversed(list(zip(sealed, verdicts, strict=True))):
+            for (pending, _), verdict in zip(sealed, verdicts, strict=True):
                 pending.verdict = verdict
-                if verdict is Verdict.DUPLICATE:
+            for pending, member in _last_first(sealed):
+                if pending.verdict is Verdict.DUPLICATE:
                     self._blobs.discard(member, undone=True)
 
-    def _give_up(self, sealed: list[tuple[Pending, Member]], error: Exception) -> None:
+    def _give_up(self, sealed: list[_Written], error: Exception, *, undone: bool) -> None:
         # Senders try again and again: where it is sure that no row refers to them, the bytes must not pile up.
-        undone = isinstance(error, IndexUnavailable) and error.undone
-        for pending, member in reversed(sealed):
+        for pending, member in _last_first(sealed):
             pending.error = error
             self._blobs.discard(member, undone=undone)
+
+
+def _written(batch: list[Pending]) -> list[_Written]:
+    return [(one, one.member) for one in batch if one.state is State.WRITTEN and one.member is not None]
+
+
+def _last_first(sealed: list[_Written]) -> list[_Written]:
+    """As bytes are taken back: from the end of each pack."""
+    return sorted(sealed, key=lambda one: (one[1].pack, one[1].header_offset), reverse=True)

@@ -144,6 +144,38 @@ def test_without_index_nothing_is_written_ahead_and_the_same_again_succeeds(
     assert begin(archive, ingest).result(10).verdict is Verdict.STORED
 
 
+def test_an_index_that_cannot_be_asked_any_more_leaves_nothing_of_what_was_written_ahead(
+    archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(sop_instances: object) -> dict[str, tuple[str, str]]:
+        raise IndexUnavailable("the index is away")
+
+    futures = [begin(archive, ingest, number, together=True) for number in (1, 2)]
+    until(lambda: len(written(archive)) == 2)
+    monkeypatch.setattr(held, "known", away)
+    futures.append(begin(archive, ingest, 3, together=True))
+    ingest.hurry()
+    for future in futures:
+        with pytest.raises(IndexUnavailable):
+            future.result(10)
+    assert written(archive) == []
+    monkeypatch.undo()
+    assert begin(archive, ingest).result(10).verdict is Verdict.STORED
+
+
+def test_bytes_are_taken_back_in_the_order_of_the_pack(archive: LocalArchive, held: Held, ingest: Ingest) -> None:
+    """The second of two with one UID is written at the end, behind what came after it."""
+    futures = [begin(archive, ingest, number, seed, together=True) for number, seed in ((1, 0), (1, 5), (2, 0))]
+    until(lambda: len(written(archive)) == 2)
+    held.fail = IndexUnavailable("the index has no room")
+    held.fail.undone = True
+    ingest.hurry()
+    for future in futures:
+        with pytest.raises(IndexUnavailable):
+            future.result(10)
+    assert written(archive) == []
+
+
 @pytest.mark.parametrize(("undone", "kept"), [(True, 0), (False, 3)])
 def test_an_index_that_goes_away_in_between_is_told_nothing_and_nothing_is_acknowledged(
     archive: LocalArchive, held: Held, ingest: Ingest, undone: bool, kept: int
