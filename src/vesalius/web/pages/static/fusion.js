@@ -1,69 +1,11 @@
 // Two series of one space: panes of pictures that the archive makes, one cross-hair in mm through all of them, and the
-// values of both series there. What is seen stands in the address.
-import { ask, body, failed, keys, say, texts, toast } from './shell.js';
+// values of both series there.
+import { ask, body, failed, say, texts, toast } from './shell.js';
+import { bind } from './fusion-keys.js';
 import { Pane, latest } from './fusion-pane.js';
+import { AXIS, LAYOUTS, MAP_OF, SIDES, asked, at, changed, language, remember, state, written } from './fusion-state.js';
 
-const at = id => document.getElementById(id);
 const page = at('fusion');
-const SIDES = ['fixed', 'moving'];
-const PLANES = ['axial', 'coronal', 'sagittal'];
-const AXIS = { axial: 2, coronal: 1, sagittal: 0 };
-const LAYOUTS = {
-  compare: plane => [['fixed', plane], ['moving', plane], ['both', plane]],
-  planes: () => PLANES.map(plane => ['both', plane]),
-  all: () => ['fixed', 'moving', 'both'].flatMap(show => PLANES.map(plane => [show, plane])),
-};
-const MAP_OF = new Map([...at('map').options].map(each => [each.value, each.dataset.colours]));
-const language = document.documentElement.lang;
-export const written = (value, digits) =>
-  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-
-// -- what is seen: kept in the address
-
-const asked = new URLSearchParams(location.search);
-const one = (name, choices, otherwise) => (choices.includes(asked.get(name)) ? asked.get(name) : otherwise);
-const state = {
-  layout: one('layout', Object.keys(LAYOUTS), 'compare'),
-  plane: one('plane', PLANES, 'axial'),
-  at: null, // LPS mm of the fixed series
-  centre: null, // of all panes
-  zoom: 1,
-  opacity: 0.5,
-  colormap: one('map', [...MAP_OF.keys()], 'hot-iron'),
-  slab: asked.get('slab') ?? '0',
-  projection: one('projection', ['mip', 'mean', 'minip'], 'mip'),
-  hair: asked.get('hair') !== '0',
-  smooth: asked.get('smooth') !== '0',
-  fixed: { unit: asked.get('fixed_unit'), part: asked.get('fixed_part'), window: asked.get('fixed_window') ?? '' },
-  moving: { unit: asked.get('moving_unit'), part: asked.get('moving_part'), window: asked.get('moving_window') ?? '' },
-};
-if (/^(0(\.\d+)?|1)$/.test(asked.get('opacity') ?? '')) state.opacity = Number(asked.get('opacity'));
-
-function remember() {
-  const query = new URLSearchParams();
-  const put = (name, value, usual) => { if (value !== null && value !== '' && String(value) !== usual) query.set(name, value); };
-  for (const side of SIDES) {
-    query.set(side, at(side).value);
-    put(`${side}_unit`, state[side].unit, 'natural');
-    put(`${side}_part`, state[side].part, '');
-    put(`${side}_window`, state[side].window, '');
-  }
-  put('layout', state.layout, 'compare');
-  put('plane', state.plane, 'axial');
-  if (state.at) put('at', state.at.map(each => Math.round(each * 100) / 100).join(','), '');
-  put('opacity', state.opacity, '0.5');
-  put('map', state.colormap, 'hot-iron');
-  put('slab', state.slab, '0');
-  put('projection', state.projection, 'mip');
-  put('hair', state.hair ? '' : '0', '');
-  put('smooth', state.smooth ? '' : '0', '');
-  history.replaceState(null, '', `${location.pathname}?${query}`);
-}
-let soon = 0;
-function changed() {
-  clearTimeout(soon);
-  soon = setTimeout(remember, 200);
-}
 
 // -- the two series
 
@@ -426,7 +368,6 @@ function blended() {
   at('hair').checked = state.hair;
   at('smooth').checked = state.smooth;
 }
-let without = 0.5;
 function opacity(value) {
   state.opacity = Math.round(Math.min(1, Math.max(0, value)) * 100) / 100;
   blended();
@@ -475,67 +416,7 @@ for (const list of page.querySelectorAll('select')) {
   list.addEventListener('change', () => { if (byHand) list.blur(); });
 }
 
-function next(list, value, by = 1) {
-  return list[(list.indexOf(value) + by + list.length) % list.length];
-}
-const DIRECTION = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const ACROSS = { axial: [[0, 1], [1, 1]], coronal: [[0, 1], [2, -1]], sagittal: [[1, 1], [2, -1]] };
-for (const [key, [across, down]] of Object.entries(DIRECTION)) {
-  keys.set(key, event => {
-    if (!state.at) return false;
-    if (event.shiftKey) {
-      const [axis, sign] = ACROSS[state.plane][across ? 0 : 1];
-      const to = [...state.at];
-      to[axis] += (across || down) * sign * step(axis);
-      moved(to);
-    } else if (across) {
-      return false;
-    } else {
-      scrolled(state.plane, -down);
-    }
-    return true;
-  });
-}
-keys.set('PageUp', () => scrolled(state.plane, 10));
-keys.set('PageDown', () => scrolled(state.plane, -10));
-for (const name of PLANES) keys.set(name[0], () => plane(name));
-keys.set('l', () => layout(next(Object.keys(LAYOUTS), state.layout)));
-keys.set('[', () => opacity(state.opacity - 0.1));
-keys.set(']', () => opacity(state.opacity + 0.1));
-keys.set('o', () => {
-  if (state.opacity > 0) without = state.opacity;
-  opacity(state.opacity > 0 ? 0 : without);
-});
-keys.set('m', () => {
-  state.colormap = next([...MAP_OF.keys()], state.colormap);
-  blended();
-  draw();
-});
-keys.set('t', () => {
-  state.slab = next([...at('slab').options].map(each => each.value), state.slab);
-  blended();
-  draw();
-});
-keys.set('x', swap);
-keys.set('h', () => {
-  state.hair = !state.hair;
-  blended();
-  draw();
-});
-keys.set('+', () => zoomed(1.25, state.at));
-keys.set('-', () => zoomed(0.8, state.at));
-keys.set('0', () => zoomed(0));
-for (let digit = 1; digit <= 7; digit += 1) {
-  keys.set(String(digit), () => {
-    const fitting = [...at('fixed-preset').options].filter(each => !each.disabled && each.value !== 'own');
-    const chosen = fitting[digit - 1];
-    if (!chosen) return false;
-    state.fixed.window = chosen.value;
-    draw();
-    return true;
-  });
-}
-keys.set('Escape', () => location.assign(`${body.root}/studies/${page.dataset.study}`));
+bind({ blended, draw, layout, moved, opacity, plane, scrolled, step, swap, zoomed });
 
 let size = 0;
 new ResizeObserver(() => {
