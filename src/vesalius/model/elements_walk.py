@@ -1,14 +1,15 @@
 """The three loops of the walker, on bytes that are at hand (see `elements_reader.py` for the theory).
 
-`consume` goes as far as the bytes reach and can go on there: `_explicit` and `_implicit` for top-level elements (the
-hot ones: one look-up under the bytes of tag and VR answers everything about a usual element, and runs of them that were
-met before are taken in one step, `elements_runs.py`), `Nest` for the insides of sequences, `Pixels` for encapsulated
-Pixel Data. A position beyond the end means bytes to pass over.
+`consume` goes as far as the bytes reach and can go on there: `_top` for top-level elements (the hot ones: one look-up
+under the bytes of tag and VR answers everything about a usual element, and runs of them that were met before are taken
+in one step, `elements_runs.py`), `Nest` for the insides of sequences, `Pixels` for encapsulated Pixel Data. A position
+beyond the end means bytes to pass over.
 """
 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 from vesalius.model.elements_findings import BEFORE_DATA, Findings
 from vesalius.model.elements_header import HeaderLimits, RawElement
@@ -94,7 +95,6 @@ class Walk:
 
     def consume(self, buffer: bytes, pos: int, end: int) -> int:
         """Run the loop that the state calls for until the bytes are used up; the position reached."""
-        walk = self._implicit if self._mode is Mode.IMPLICIT_LE else self._explicit
         while True:
             nest, pixels = self.nest, self.pixels
             if nest is not None:
@@ -109,7 +109,7 @@ class Walk:
                     return pos
                 self.structured = False
             else:
-                pos = walk(buffer, pos, end)
+                pos = self._top(buffer, pos, end)
                 if self.kept > self._limits.kept_bytes:
                     raise LimitExceeded("the header is too large", hint="raise the limit for headers")
                 if len(self.elements) > self._limits.elements:
@@ -117,109 +117,83 @@ class Walk:
                 if not self.structured:
                     return pos
 
-    def _explicit(self, buffer: bytes, pos: int, end: int) -> int:
-        """Top-level explicit elements: holds values, and returns before a sequence's or the pixels' first item."""
-        unpack, find, elements, short, split = self._unpack, self._find, self.elements, SHORT.get, self._tag
-        last = self.last
+    def _top(self, buffer: bytes, pos: int, end: int) -> int:
+        """Top-level elements: holds values, and returns before a sequence's or the pixels' first item."""
+        usual = self._implicit if self._mode is Mode.IMPLICIT_LE else self._explicit
+        elements = self.elements
         begun = pos
-        try:
-            while True:
-                self.last = last
-                pos, stretch = self._met_before(buffer, pos, end)
-                last = self.last
-                start, held = pos, len(elements)
-                for _ in range(stretch):
-                    key, length = unpack(buffer, pos)
-                    entry = find(key)
-                    stop = pos + 8 + length
-                    if entry is not None:
-                        if stop <= end:
-                            tag = entry[0]
-                            last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
-                            elements[tag] = (entry[1], buffer[pos + 8 : stop])
-                            pos = stop
-                            continue
-                    else:
-                        # Private, or a VR that the dictionary does not give.
-                        vr = short(key[4:])
-                        if vr is not None and stop <= end:
-                            group, element = split(key)
-                            tag = group << 16 | element
-                            if tag <= last or length & 1 or not group & 1:
-                                last = self._unusual(tag, vr, last, length)
-                            else:
-                                last = tag
-                            elements[tag] = (vr, buffer[pos + 8 : stop])
-                            pos = stop
-                            continue
-                    self._meet(buffer, start, held)
-                    self.last = last
-                    following = self._general(buffer, pos, end)
-                    last = self.last
-                    break
-                else:
-                    self._meet(buffer, start, held)
-                    continue
-                if following is None:
-                    break
-                pos = following
-                if pos > end or self.structured:
-                    break
-        except struct.error:
-            # Fewer than eight bytes are left: the header of the next element is not there yet.
-            self.last = last
+        while True:
+            pos, stretch = self._met_before(buffer, pos, end)
+            start, held = pos, len(elements)
+            pos = usual(buffer, pos, end, stretch)
+            if pos + 8 > end:
+                break  # the header of the next element is not there yet
+            self._meet(buffer, start, held)
+            if len(elements) - held == stretch:
+                continue
+            following = self._general(buffer, pos, end)
+            if following is None:
+                break
+            pos = following
+            if pos > end or self.structured:
+                break
         self.kept += min(pos, end) - begun
         return pos
 
-    def _implicit(self, buffer: bytes, pos: int, end: int) -> int:
-        """The same for implicit elements."""
+    def _explicit(self, buffer: bytes, pos: int, end: int, stretch: int) -> int:
+        """Hold up to `stretch` explicit elements, as long as they are of the short form; the position behind them."""
+        unpack, find, elements, short, split = self._unpack, self._find, self.elements, SHORT.get, self._tag
+        last = self.last
+        with suppress(struct.error):  # fewer than eight bytes are left
+            for _ in range(stretch):
+                key, length = unpack(buffer, pos)
+                entry = find(key)
+                stop = pos + 8 + length
+                if stop > end:
+                    break
+                if entry is not None:
+                    tag = entry[0]
+                    last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
+                    elements[tag] = (entry[1], buffer[pos + 8 : stop])
+                else:
+                    # Private, or a VR that the dictionary does not give.
+                    vr = short(key[4:])
+                    if vr is None:
+                        break
+                    group, element = split(key)
+                    tag = group << 16 | element
+                    odd = tag <= last or length & 1 or not group & 1
+                    last = self._unusual(tag, vr, last, length) if odd else tag
+                    elements[tag] = (vr, buffer[pos + 8 : stop])
+                pos = stop
+        self.last = last
+        return pos
+
+    def _implicit(self, buffer: bytes, pos: int, end: int, stretch: int) -> int:
+        """The same for implicit elements whose value is a value and nothing else."""
         unpack, find, elements, split = self._unpack, self._find, self.elements, self._tag
         last = self.last
-        begun = pos
         limit = self._limits.value_bytes
-        try:
-            while True:
-                self.last = last
-                pos, stretch = self._met_before(buffer, pos, end)
-                last = self.last
-                start, held = pos, len(elements)
-                for _ in range(stretch):
-                    key, length = unpack(buffer, pos)
-                    entry = find(key)
-                    stop = pos + 8 + length
-                    if stop <= end and length <= limit:
-                        if entry is not None:
-                            tag = entry[0]
-                            last = self._unusual(tag, entry[1], last, length) if tag <= last or length & 1 else tag
-                            elements[tag] = (entry[1], buffer[pos + 8 : stop])
-                            pos = stop
-                            continue
-                        group, element = split(key)
-                        if group & 1:
-                            # Private: the dictionary knows the creator's VR only (PS3.5 7.8.1).
-                            tag = group << 16 | element
-                            vr = "LO" if 0x0F < element < 0x100 else "UN"
-                            last = self._unusual(tag, vr, last, length) if tag <= last or length & 1 else tag
-                            elements[tag] = (vr, buffer[pos + 8 : stop])
-                            pos = stop
-                            continue
-                    self._meet(buffer, start, held)
-                    self.last = last
-                    following = self._general(buffer, pos, end)
-                    last = self.last
+        with suppress(struct.error):  # fewer than eight bytes are left
+            for _ in range(stretch):
+                key, length = unpack(buffer, pos)
+                entry = find(key)
+                stop = pos + 8 + length
+                if stop > end or length > limit:
                     break
+                if entry is not None:
+                    tag, vr = entry
                 else:
-                    self._meet(buffer, start, held)
-                    continue
-                if following is None:
-                    break
-                pos = following
-                if pos > end or self.structured:
-                    break
-        except struct.error:
-            # Fewer than eight bytes are left: the header of the next element is not there yet.
-            self.last = last
-        self.kept += min(pos, end) - begun
+                    group, element = split(key)
+                    if not group & 1:
+                        break
+                    # Private: the dictionary knows the creator's VR only (PS3.5 7.8.1).
+                    tag = group << 16 | element
+                    vr = "LO" if 0x0F < element < 0x100 else "UN"
+                last = self._unusual(tag, vr, last, length) if tag <= last or length & 1 else tag
+                elements[tag] = (vr, buffer[pos + 8 : stop])
+                pos = stop
+        self.last = last
         return pos
 
     def _met_before(self, buffer: bytes, pos: int, end: int) -> tuple[int, int]:

@@ -178,7 +178,7 @@ def test_what_is_kept_has_a_bound_whatever_is_sent() -> None:
 
 
 def test_every_real_file_has_the_same_header_whatever_was_met_before() -> None:
-    """Read in order, twice, and once more with runs of three elements at most: each time as from nothing."""
+    """Read in order, twice: each time as from nothing."""
     real = [(syntax or IMPLICIT_LE, data) for _, (syntax, data) in
             ((name, split_part10(file)) for name, file in dicom_files(need_shared_data()))]  # fmt: skip
     limits = HeaderLimits()
