@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from vesalius.archive.pending import Pending, State
+from vesalius.archive.pending import Pending
 from vesalius.model.entities import Level
 from vesalius.model.errors import DuplicateRefused, VesaliusError
 from vesalius.model.same_content import same_content
@@ -45,7 +45,7 @@ class Duplicates:
 
         The others get their verdict, error or leader here. Raises as the index.
         """
-        open_ones = [pending for pending in batch if pending.state is State.RECEIVED and pending.error is None]
+        open_ones = [pending for pending in batch if pending.received and pending.error is None]
         if not open_ones:
             return []
         known = self._index.known([pending.label.sop_instance for pending in open_ones])
@@ -56,7 +56,7 @@ class Duplicates:
         for pending in batch:
             digest = pending.writer.sha256()
             before = first.setdefault(pending.label.sop_instance, [])
-            if pending.state is State.WRITTEN:
+            if pending.member is not None:
                 before.append((digest, pending))
             elif pending.error is None and self._keep(pending, digest, before, known.get(pending.label.sop_instance)):
                 before.append((digest, pending))

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from vesalius.model.entities import Arrival, Member, PixelLayout, Receipt, Record, Verdict
 from vesalius.ports.blobs import BlobWriter, MemberLabel
-
-
-class State(enum.Enum):
-    """Who answers for the bytes of a pending instance."""
-
-    RECEIVED = "received"  # its writer, which can still take them back
-    WRITTEN = "written"  # the pack
-    DROPPED = "dropped"  # nobody: a duplicate, its bytes taken back
 
 
 @dataclass(slots=True, eq=False)
@@ -29,23 +20,27 @@ class Pending:
     refuse_conflicts: bool
     together: bool = False  # nobody waits for it alone
     future: Future[Receipt] = field(default_factory=Future)
-    state: State = State.RECEIVED
-    member: Member | None = None  # where it lies, once written
+    member: Member | None = None  # where it lies, once written: then the pack answers for its bytes
+    dropped: bool = False  # a duplicate, its bytes taken back
     error: BaseException | None = None
     verdict: Verdict = Verdict.STORED
     # The instance of the same batch with the same bytes whose fate this one shares.
     leader: Pending | None = None
 
+    @property
+    def received(self) -> bool:
+        """Whether its writer still has the bytes, and can take them back."""
+        return self.member is None and not self.dropped
+
     def write(self) -> Member:
         """Hand the bytes to the pack. Not durable until `BlobStore.sync`. Raises `OutOfResources`, `VolumeReadOnly`."""
         self.member = self.writer.finish(self.label)
-        self.state = State.WRITTEN
         return self.member
 
     def drop(self, leader: Pending | None = None) -> None:
         """A duplicate, of what is known already or of `leader`: take its bytes back."""
         self.verdict = Verdict.DUPLICATE
-        self.state = State.DROPPED
+        self.dropped = True
         self.leader = leader
         self.writer.abort()
 

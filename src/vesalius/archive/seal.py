@@ -37,7 +37,7 @@ from typing import TypeVar, cast
 import structlog
 
 from vesalius.archive.duplicates import Duplicates
-from vesalius.archive.pending import Pending, State
+from vesalius.archive.pending import Pending
 from vesalius.model.entities import Member, Verdict
 from vesalius.model.errors import IndexUnavailable, OutOfResources, VesaliusError
 from vesalius.ports.blobs import BlobStore
@@ -212,10 +212,10 @@ class Sealer:
             if not isinstance(error, VesaliusError):
                 log.exception("seal-failed", instances=len(batch))
             for pending in batch:
-                if pending.error is None and pending.state is not State.DROPPED:
+                if pending.error is None and not pending.dropped:
                     pending.error = error
         for pending in batch:
-            if pending.error is not None and pending.state is State.RECEIVED:
+            if pending.error is not None and pending.received:
                 pending.writer.abort()
         for pending in batch:
             pending.resolve()
@@ -266,7 +266,7 @@ class Sealer:
 
 
 def _written(batch: list[Pending]) -> list[_Written]:
-    return [(one, one.member) for one in batch if one.state is State.WRITTEN and one.member is not None]
+    return [(one, one.member) for one in batch if one.member is not None]
 
 
 def _last_first(sealed: list[_Written]) -> list[_Written]:
