@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 from tests.support.archive import FixedClock, LocalArchive, dataset_of
@@ -12,7 +13,7 @@ from tests.support.sealing import Held, begin, send
 
 from vesalius.archive import seal
 from vesalius.archive.ingest import Ingest
-from vesalius.model.entities import Member, Verdict
+from vesalius.model.entities import Member, Receipt, Verdict
 from vesalius.model.errors import DuplicateRefused, IndexUnavailable, OutOfResources, VolumeReadOnly
 from vesalius.standard.transfer_syntaxes import EXPLICIT_LE, IMPLICIT_LE
 
@@ -38,6 +39,16 @@ def written(archive: LocalArchive) -> list[str]:
     return [
         one.label.sop_instance for pack in archive.blobs.packs() for one in archive.blobs.scan(pack.name, verify=True)
     ]
+
+
+def away(sop_instances: object) -> dict[str, tuple[str, str]]:
+    raise IndexUnavailable("the index is away")
+
+
+def assert_refused(futures: list[Future[Receipt]], error: type[Exception]) -> None:
+    for future in futures:
+        with pytest.raises(error):
+            future.result(10)
 
 
 def uids(*numbers: int) -> list[str]:
@@ -131,9 +142,6 @@ def test_one_uid_twice_in_one_request_is_kept_once_in_whatever_encoding(
 def test_without_index_nothing_is_written_ahead_and_the_same_again_succeeds(
     archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(sop_instances: object) -> dict[str, tuple[str, str]]:
-        raise IndexUnavailable("the index is away")
-
     monkeypatch.setattr(held, "known", away)
     future = begin(archive, ingest, together=True)
     ingest.hurry()
@@ -147,17 +155,12 @@ def test_without_index_nothing_is_written_ahead_and_the_same_again_succeeds(
 def test_an_index_that_cannot_be_asked_any_more_leaves_nothing_of_what_was_written_ahead(
     archive: LocalArchive, held: Held, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(sop_instances: object) -> dict[str, tuple[str, str]]:
-        raise IndexUnavailable("the index is away")
-
     futures = [begin(archive, ingest, number, together=True) for number in (1, 2)]
     until(lambda: len(written(archive)) == 2)
     monkeypatch.setattr(held, "known", away)
     futures.append(begin(archive, ingest, 3, together=True))
     ingest.hurry()
-    for future in futures:
-        with pytest.raises(IndexUnavailable):
-            future.result(10)
+    assert_refused(futures, IndexUnavailable)
     assert written(archive) == []
     monkeypatch.undo()
     assert begin(archive, ingest).result(10).verdict is Verdict.STORED
@@ -170,9 +173,7 @@ def test_bytes_are_taken_back_in_the_order_of_the_pack(archive: LocalArchive, he
     held.fail = IndexUnavailable("the index has no room")
     held.fail.undone = True
     ingest.hurry()
-    for future in futures:
-        with pytest.raises(IndexUnavailable):
-            future.result(10)
+    assert_refused(futures, IndexUnavailable)
     assert written(archive) == []
 
 
@@ -185,9 +186,7 @@ def test_an_index_that_goes_away_in_between_is_told_nothing_and_nothing_is_ackno
     held.fail = IndexUnavailable("the index has no room")
     held.fail.undone = undone
     ingest.hurry()
-    for future in futures:
-        with pytest.raises(IndexUnavailable):
-            future.result(10)
+    assert_refused(futures, IndexUnavailable)
     assert len(written(archive)) == kept
     held.fail = None
     assert begin(archive, ingest).result(10).verdict is Verdict.STORED
@@ -223,9 +222,7 @@ def test_a_failed_sync_fails_what_was_written_ahead(
     monkeypatch.setattr(archive.blobs, "sync", broken)
     futures = [begin(archive, ingest, number, together=True) for number in (1, 2)]
     ingest.hurry()
-    for future in futures:
-        with pytest.raises(VolumeReadOnly):
-            future.result(10)
+    assert_refused(futures, VolumeReadOnly)
     assert held.batches == []
     assert archive.index.totals().instances == 0
 
